@@ -1,0 +1,27 @@
+"""Where Dyno keeps things: `$DYNO_HOME`, else `~/.local/share/dyno` (XDG_DATA_HOME honoured)."""
+
+import os
+from pathlib import Path
+
+
+def dyno_home() -> Path:
+    """The folder of everything Dyno keeps. Not created here."""
+    if home := os.environ.get("DYNO_HOME"):
+        return Path(home).expanduser().absolute()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser().absolute() / "dyno"
+
+
+def envs_folder() -> Path:
+    """One folder per engine environment."""
+    return dyno_home() / "envs"
+
+
+def locks_folder() -> Path:
+    """One lock file per card."""
+    return dyno_home() / "locks"
+
+
+def engine_cache_folder() -> Path:
+    """VLLM_CACHE_ROOT of every engine Dyno starts, so that compile caches are shared between launches."""
+    return dyno_home() / "cache" / "vllm"

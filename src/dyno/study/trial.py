@@ -1,0 +1,46 @@
+"""What a study records: one Step per finished test of a launch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dyno.engine.args import EngineArgs
+from dyno.engine.facts import StartFacts
+from dyno.engine.failures import Failure
+
+Phase = Literal["screen", "confirm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration with a name. `reason` is one sentence; `alters_output` marks weights or KV of another dtype."""
+
+    name: str
+    args: EngineArgs
+    reason: str = ""
+    alters_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A finished test of a launch. (candidate, scenario, launch, seed) identifies it within a study.
+
+    `launch` is the place in the study's order, from 0. `pair` numbers the confirmation's pairs, from 0.
+    A `startup` step that failed ends its launch; its `failure` says why.
+    """
+
+    block: int
+    launch: int
+    phase: Phase
+    pair: int | None
+    candidate: str
+    scenario: str
+    seed: int
+    state: Literal["complete", "void", "failed"]
+    figures: dict[str, float | None] = field(default_factory=dict)
+    void: tuple[str, ...] = ()
+    failure: Failure | None = None
+    facts: StartFacts | None = None  # with scenario "startup"
+    raw: tuple[str, ...] = ()  # paths relative to the study folder
+    log: str = ""  # the engine's log, relative to the study folder
+    started_at: str = ""  # ISO 8601, UTC
+    duration_s: float = 0.0

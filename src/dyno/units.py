@@ -1,0 +1,59 @@
+"""Quantities as people write them, read into SI numbers and back."""
+
+import re
+
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%°]*)\s*")
+
+_BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_SECONDS = {"": 1.0, "S": 1.0, "MS": 1e-3, "US": 1e-6, "M": 60.0, "MIN": 60.0, "H": 3600.0}
+
+
+def _parse(text: str | float, scale: dict[str, float] | dict[str, int], what: str) -> float:
+    if isinstance(text, bool):
+        raise ValueError(f"{text!r} is not {what}")
+    match = _QUANTITY.fullmatch(str(text))
+    if not match or match[2].upper() not in scale:
+        units = ", ".join(unit for unit in scale if unit)
+        raise ValueError(f"{text!r} is not {what} (units: {units})")
+    return float(match[1]) * scale[match[2].upper()]
+
+
+def parse_bytes(text: str | float) -> int:
+    """`11 GiB`, `500 MB` or a bare number of bytes. ValueError for anything else."""
+    return round(_parse(text, _BYTES, "an amount of memory such as '11 GiB'"))
+
+
+def parse_seconds(text: str | float) -> float:
+    """`2 s`, `350 ms`, `40m`, `1 h` or a bare number of seconds. ValueError for anything else."""
+    return _parse(text, _SECONDS, "a duration such as '2 s' or '40m'")
+
+
+def parse_celsius(text: str | float) -> float:
+    """`82 C` or a bare number. ValueError for anything else."""
+    return _parse(text, {"": 1.0, "C": 1.0, "°C": 1.0}, "a temperature such as '82 C'")
+
+
+def parse_fraction(text: str | float) -> float:
+    """`2 %` or `0.02`. ValueError for anything else."""
+    return _parse(text, {"": 1.0, "%": 0.01}, "a share such as '2 %'")
+
+
+def format_bytes(amount: float) -> str:
+    """Three significant figures with a binary unit."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if amount >= size:
+            return f"{amount / size:.3g} {unit}" if amount < 1000 * size else f"{amount / size:.0f} {unit}"
+    return f"{amount:.0f} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """`850 ms`, `12.3 s`, `4 min 05 s`, `2 h 10 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,110 @@
+"""What is asked of an engine (Workload), what is best (Objective) and what must hold (Limit)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dyno.errors import InputError, nearest
+from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A closed loop of `concurrency` clients. Lengths in tokens; `num_requests` counts the measured ones."""
+
+    name: str
+    input_len: int
+    output_len: int
+    concurrency: int
+    num_requests: int
+
+    def __post_init__(self) -> None:
+        problems = [f"workload.{field}: {value} must be at least 1"
+                    for field in ("input_len", "output_len", "concurrency", "num_requests")
+                    if (value := getattr(self, field)) < 1]  # fmt: skip
+        if problems:
+            raise InputError(*problems)
+
+
+PRESETS: Mapping[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload("chat", input_len=512, output_len=128, concurrency=16, num_requests=64),
+        Workload("long", input_len=8192, output_len=128, concurrency=4, num_requests=16),
+        Workload("decode", input_len=128, output_len=512, concurrency=16, num_requests=48),
+    )
+}
+
+LATENCIES = ("ttft", "tpot", "itl", "e2el")
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+THROUGHPUTS = ("output_throughput", "request_throughput")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The figure that decides, taken from the workload's own closed loop: `output_throughput`, `ttft_p95`, ..."""
+
+    name: str = "output_throughput"
+
+    def __post_init__(self) -> None:
+        if self.name not in OBJECTIVES:
+            raise InputError(f"objective: {self.name!r} is not known{nearest(self.name, OBJECTIVES)}")
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.name in THROUGHPUTS
+
+    @property
+    def figure(self) -> str:
+        """The name in a BenchResult's figures: `output_throughput` or `ttft_ms.p95`."""
+        return figure_of(self.name)
+
+
+OBJECTIVES = (*THROUGHPUTS, *(f"{latency}_{statistic}" for latency in LATENCIES for statistic in STATISTICS))
+
+
+def figure_of(name: str) -> str:
+    """`ttft_p95` -> `ttft_ms.p95`; throughputs keep their name."""
+    latency, _, statistic = name.partition("_")
+    return f"{latency}_ms.{statistic}" if latency in LATENCIES else name
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound every recommended configuration keeps. `bound` in ms, bytes, degrees C, a share, or tokens/s."""
+
+    name: str
+    bound: float
+    side: Literal["at most", "at least"]
+
+
+def _milliseconds(text: str | float) -> float:
+    return parse_seconds(text) * 1000
+
+
+_LIMITS: Mapping[str, tuple[Callable[[str | float], float], Literal["at most", "at least"]]] = {
+    **{f"{latency}_{statistic}": (_milliseconds, "at most") for latency in LATENCIES for statistic in STATISTICS},
+    **dict.fromkeys(THROUGHPUTS, (float, "at least")),
+    "vram": (parse_bytes, "at most"),
+    "ram": (parse_bytes, "at most"),
+    "temperature": (parse_celsius, "at most"),
+    "accuracy_drop": (parse_fraction, "at most"),
+    "ready": (parse_seconds, "at most"),
+}
+
+
+def parse_limits(limits: Mapping[str, str | float]) -> tuple[Limit, ...]:
+    """`{ttft_p95: 2 s, vram: 11 GiB}` as records. InputError names every unknown limit and unreadable bound."""
+    parsed, problems = [], []
+    for name, text in limits.items():
+        if name not in _LIMITS:
+            problems.append(f"limits.{name}: not a known limit{nearest(name, tuple(_LIMITS))}")
+            continue
+        parse, side = _LIMITS[name]
+        try:
+            parsed.append(Limit(name, float(parse(text)), side))
+        except ValueError as error:
+            problems.append(f"limits.{name}: {error}")
+    if problems:
+        raise InputError(*problems)
+    return tuple(parsed)
