@@ -6,16 +6,8 @@ from typing import Literal
 from dyno.hardware.spec import Hardware
 from dyno.study.trial import Candidate, Step
 from dyno.verdict.compare import Comparison
-from dyno.workload import Limit, Objective, Workload
-
-
-@dataclass(frozen=True, slots=True)
-class LimitCheck:
-    """One limit against one row: `value` in the limit's own unit, None when the row could not be measured."""
-
-    limit: Limit
-    value: float | None
-    met: bool | None
+from dyno.verdict.limits import LimitCheck
+from dyno.workload import Objective, Workload
 
 
 @dataclass(frozen=True, slots=True)
