@@ -1,22 +1,21 @@
 """Quantities as people write them, read into SI numbers and back."""
 
 import re
+from collections.abc import Mapping
 
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%°]*)\s*")
 
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
-_SECONDS = {"": 1.0, "S": 1.0, "MS": 1e-3, "US": 1e-6, "M": 60.0, "MIN": 60.0, "H": 3600.0}
+          "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
+_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-def _parse(text: str | float, scale: dict[str, float] | dict[str, int], what: str) -> float:
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not {what}")
-    match = _QUANTITY.fullmatch(str(text))
-    if not match or match[2].upper() not in scale:
-        units = ", ".join(unit for unit in scale if unit)
-        raise ValueError(f"{text!r} is not {what} (units: {units})")
-    return float(match[1]) * scale[match[2].upper()]
+def _parse(text: str | float, scale: Mapping[str, float], what: str) -> float:
+    match = None if isinstance(text, bool) else _QUANTITY.fullmatch(str(text))
+    sizes = {unit.casefold(): size for unit, size in scale.items()}
+    if not match or match[2].casefold() not in sizes:
+        raise ValueError(f"{text!r} is not {what} (units: {', '.join(unit for unit in scale if unit)})")
+    return float(match[1]) * sizes[match[2].casefold()]
 
 
 def parse_bytes(text: str | float) -> int:
