@@ -4,7 +4,7 @@
     ├── InputError              2   the input or the command line cannot be used
     ├── EnvironmentBroken       3   an engine environment is missing, half-made or cannot start an engine
     │   └── NoDiskSpace         3
-    ├── EngineFailed            3   an engine did not become ready, or died; carries a typed cause
+    ├── EngineFailed            3   an engine did not become ready, or died; carries its typed failure
     ├── Busy                    3   another Dyno holds the card or the study
     └── Stopped                130  Ctrl-C or TERM; what was finished is kept
 
@@ -13,7 +13,7 @@ A message says what, which value, and what to do.
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class DynoError(Exception):
@@ -41,12 +41,11 @@ class NoDiskSpace(EnvironmentBroken):
 
 
 class EngineFailed(DynoError):
-    """An engine did not become ready, or died. `cause` is a value of `dyno.engine.failures.Cause`."""
+    """An engine did not become ready, or died. `failure` is the `dyno.engine.failures.Failure` that says why."""
 
-    def __init__(self, cause: str, message: str, log_tail: str = "") -> None:
+    def __init__(self, message: str, failure: object) -> None:
         super().__init__(message)
-        self.cause = cause
-        self.log_tail = log_tail
+        self.failure: Any = failure  # its type lives in a higher room
 
 
 class Busy(DynoError):

@@ -16,6 +16,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -263,15 +264,22 @@ def start(argv: list[str], env: dict[str, str]) -> int:
 def main() -> None:
     """Reads what to start, holds it, ends it."""
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    wakeup, memory, created = signals(), SharedMemory(), shm_created()
+    wakeup = signals()
     os.set_blocking(1, False)
     data = b""
     while b"\n" not in data:
         if not (more := os.read(0, 65536)):
             return  # Dyno is gone, and nothing has been started
         data += more
+    with tempfile.TemporaryDirectory(prefix="dyno-", ignore_cleanup_errors=True) as sockets:
+        hold(**json.loads(data), sockets=sockets, wakeup=wakeup)
+
+
+def hold(argv: list[str], env: dict[str, str], sockets: str, wakeup: int) -> None:
+    """Starts the engine and returns when it is over. vLLM never removes its sockets, so they get a folder."""
+    memory, created = SharedMemory(), shm_created()
     try:
-        engine = start(**json.loads(data))
+        engine = start(argv, {"VLLM_RPC_BASE_PATH": sockets, **env})
     except OSError as error:
         report("failed", error=str(error))
         return

@@ -1,0 +1,292 @@
+"""Starts one engine, waits until it is really ready, and ends it with everything it made."""
+
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from dyno.engine import client, metrics, watchdog
+from dyno.engine.args import EngineArgs
+from dyno.engine.environment import Environment
+from dyno.engine.facts import StartFacts, read_facts
+from dyno.engine.failures import Cause, Failure, diagnose
+from dyno.engine.launcher import Launch, build_launch
+from dyno.errors import EngineFailed, EnvironmentBroken
+from dyno.hardware.probe import gpu_memory_used, gpu_processes
+from dyno.units import format_bytes
+
+POLL_S = 0.2
+CANARY_S = 60.0  # a first token may compile something
+GRACE_S = 15.0  # from TERM to KILL
+MEMORY_BACK_S = 10.0  # a driver takes a moment to give memory back
+MEMORY_NOISE_BYTES = 256 << 20
+
+_PHASES = (
+    ("Initializing a V1 LLM engine", "starting the engine core"),
+    ("Starting to load model", "loading weights"),
+    ("Warming up model for the compilation", "compiling"),
+    ("Dynamo bytecode transform time", "compiling"),
+    ("Compiling a graph", "compiling"),
+    ("Capturing CUDA graph", "capturing graphs"),
+    ("init engine (profile, create kv cache, warmup model)", "waiting for /health"),
+)
+
+
+class State(StrEnum):
+    """Where an engine is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class EngineProcess:
+    """One engine on a free port of the loopback, ended at the latest when the context is left or Dyno is gone."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        args: EngineArgs,
+        log_path: Path,
+        device_uuid: str | None = None,
+        enforce_eager_needed: bool = False,
+        ready_timeout_s: float = 1200,
+    ) -> None:
+        self.environment, self.args, self.log_path = environment, args, log_path
+        self.device_uuid, self.enforce_eager_needed = device_uuid, enforce_eager_needed
+        self.ready_timeout_s = ready_timeout_s
+        self.state = State.STOPPED
+        self.url = self.model_name = ""
+        self._port = 0
+        self._nonce = ""
+        self._leash: Leash | None = None
+        self._failure: Failure | None = None
+        self._left: tuple[str, ...] = ()
+        self._memory_before: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self, on_progress: Callable[[str], None] | None = None) -> StartFacts:
+        """Blocks until the engine is ready. EngineFailed, with everything ended, when it does not get there."""
+        try:
+            return self._start(on_progress)
+        except EngineFailed as error:
+            if error.failure.cause is not Cause.PORT_IN_USE:
+                raise
+        return self._start(on_progress)  # somebody took the free port in between
+
+    def stop(self, grace_s: float = GRACE_S) -> tuple[str, ...]:
+        """Ends the engine: TERM, `grace_s`, KILL of its tree. Says what it left behind. Idempotent."""
+        if self._leash is None:
+            return self._left
+        failed = self.state is State.FAILED
+        self.state = State.STOPPING
+        left = self._leash.end(grace_s)
+        self._leash = None
+        self._left = (*left, *self._port_left(), *self._memory_left())
+        self.state = State.FAILED if failed else State.STOPPED
+        return self._left
+
+    def died(self) -> Failure | None:
+        """Why the engine ended although nobody stopped it; None while it runs."""
+        if self.state is State.READY and self._leash and self._leash.has_ended():
+            self._fail(timed_out=False)
+        return self._failure
+
+    def rss_bytes(self) -> int | None:
+        """Resident memory of the engine's processes together; pages they share count once for each."""
+        return int(self._sum(lambda process: process.memory_info().rss)) or None
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the engine's processes and of their children that have ended."""
+        return self._sum(lambda process: sum(process.cpu_times()[:4]))
+
+    def _start(self, on_progress: Callable[[str], None] | None) -> StartFacts:
+        self.state, self._failure, self._left = State.STARTING, None, ()
+        self._port, self._nonce = _free_port(), f"dyno-{secrets.token_hex(8)}"
+        launch = build_launch(self.environment, self.args, self._port, self._nonce, self.device_uuid, os.environ,
+                              self.enforce_eager_needed)  # fmt: skip
+        self.url, self.model_name = launch.url, launch.model_name
+        self._memory_before = self._memory_used()
+        began = time.monotonic()
+        self._leash = Leash(launch, self.log_path)
+        try:
+            self._wait_until_ready(self._leash, began + self.ready_timeout_s, on_progress)
+            facts = self._facts(time.monotonic() - began)
+            self.state = State.READY
+        finally:
+            if self.state is State.STARTING:
+                self.stop(grace_s=GRACE_S / 3)
+        return facts
+
+    def _wait_until_ready(self, leash: "Leash", deadline: float, on_progress: Callable[[str], None] | None) -> None:
+        told = None
+        while not self._answers():
+            leash.listen(POLL_S)
+            if leash.error:
+                raise EnvironmentBroken(f"{self.environment.python} cannot be run: {leash.error}; see `dyno env list`")
+            if leash.has_ended() or time.monotonic() > deadline:
+                failure = self._fail(timed_out=not leash.has_ended())
+                message = f"{failure.cause}: {failure.detail}; {failure.remedy} (log: {self.log_path})"
+                raise EngineFailed(message, failure)
+            if on_progress and (phase := newest_phase(self._log())) != told:
+                on_progress(phase)
+                told = phase
+
+    def _answers(self) -> bool:
+        """Only our own child counts: an orphan of an earlier run can answer on the same port."""
+        return (client.health(self.url)
+                and self._nonce in (client.served_models(self.url) or ())
+                and client.canary(self.url, self.model_name, CANARY_S)
+                and self._leash is not None and not self._leash.has_ended())  # fmt: skip
+
+    def _facts(self, ready_s: float) -> StartFacts:
+        scraped = metrics.scrape(self.url)
+        labels = scraped.labels("vllm:cache_config_info") if scraped else None
+        return read_facts(self._log(), labels, ready_s, self._memory_used(), self.rss_bytes())
+
+    def _fail(self, timed_out: bool) -> Failure:
+        exit_code = self._leash.exit_code if self._leash else None
+        self.state = State.FAILED
+        self.stop(grace_s=GRACE_S / 3)
+        neighbours = gpu_processes(self.device_uuid) if self.device_uuid else ()
+        self._failure = diagnose(self._log(), exit_code, timed_out, neighbours)
+        return self._failure
+
+    def _log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def _sum(self, read: Callable[[psutil.Process], float]) -> float:
+        total = 0.0
+        for process in psutil.Process(self._leash.pid).children(recursive=True) if self._leash else ():
+            with suppress(psutil.NoSuchProcess):
+                total += read(process)
+        return total
+
+    def _memory_used(self) -> int | None:
+        return gpu_memory_used(self.device_uuid) if self.device_uuid else None
+
+    def _port_left(self) -> list[str]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", self._port))
+                return []
+        return [f"port {self._port} is still in use"]
+
+    def _memory_left(self) -> list[str]:
+        if self._memory_before is None:
+            return []
+        give_up = time.monotonic() + MEMORY_BACK_S
+        while (more := (self._memory_used() or 0) - self._memory_before) > MEMORY_NOISE_BYTES:
+            if time.monotonic() > give_up:
+                return [f"{format_bytes(more)} more of card {self.device_uuid} are in use than before the start"]
+            time.sleep(POLL_S)
+        return []
+
+
+class Leash:
+    """Dyno's end of a watchdog and the engine it holds."""
+
+    def __init__(self, launch: Launch, log_path: Path) -> None:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with log_path.open("wb") as log:
+            self._process = subprocess.Popen([sys.executable, "-I", "-S", watchdog.__file__], bufsize=0,
+                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                             start_new_session=True)  # fmt: skip
+        self.pid = self._process.pid
+        self.engine: int | None = None
+        self.exit_code: int | None = None
+        self.error = ""
+        self._ended = False
+        self._left: tuple[str, ...] | None = None
+        self._data = b""
+        self._tell(json.dumps({"argv": launch.argv, "env": launch.env}))
+
+    def has_ended(self) -> bool:
+        """Whether the engine's first process, or the watchdog, is no more."""
+        self.listen(0)
+        return self._ended
+
+    def listen(self, wait_s: float) -> None:
+        """Takes in what the watchdog says within `wait_s`."""
+        output = self._process.stdout
+        assert output is not None
+        poller = select.poll()
+        poller.register(output, select.POLLIN)
+        if output.closed or not poller.poll(wait_s * 1000):
+            return
+        data = os.read(output.fileno(), 65536)
+        if not data:
+            output.close()
+            self._ended = True
+        *lines, self._data = (self._data + data).split(b"\n")
+        for line in lines:
+            self._hear(**json.loads(line))
+
+    def _hear(self, event: str, pid: int | None = None, code: int | None = None, error: str = "",
+              left: tuple[str, ...] = ()) -> None:  # fmt: skip
+        if event == "started":
+            self.engine = pid
+        elif event == "failed":
+            self.error = error
+        elif event == "exited":
+            self.exit_code, self._ended = code, True
+        elif event == "stopped":
+            self._left = tuple(left)
+
+    def end(self, grace_s: float) -> tuple[str, ...]:
+        """Returns when the whole tree has been ended, with what it left."""
+        output = self._process.stdout
+        assert output is not None
+        self._tell(f"stop {grace_s}")
+        give_up = time.monotonic() + grace_s + 2 * watchdog.KILL_S
+        while not output.closed and time.monotonic() < give_up:
+            self.listen(POLL_S)
+        self._process.kill()
+        self._process.wait()
+        for pipe in (output, self._process.stdin):
+            if pipe:
+                pipe.close()
+        if self._left is not None:
+            return self._left
+        if self.engine:
+            with suppress(ProcessLookupError):
+                os.killpg(self.engine, signal.SIGKILL)
+        return () if self.error else ("the engine's watchdog was killed; its processes have been, too",)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode() + b"\n")
+
+
+def newest_phase(log: str) -> str:
+    """What the engine is busy with, by the last telling line of its log."""
+    place, phase = max((log.rfind(text), phase) for text, phase in _PHASES)
+    return phase if place >= 0 else "starting"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
