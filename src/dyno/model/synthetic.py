@@ -102,6 +102,7 @@ def _contents(shape: Shape) -> dict[str, dict[str, object]]:
             "rope_theta": 1000000,
             "tie_word_embeddings": shape.tie_word_embeddings,
             "torch_dtype": "bfloat16",
+            "transformers_version": "4.51.0",  # without it transformers warns of a regex this tokenizer has not
             "use_cache": True,
             "vocab_size": shape.vocab_size,
         },
