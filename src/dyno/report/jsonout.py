@@ -1,0 +1,39 @@
+"""A study as the one JSON object of `--json`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from dyno.study.outcome import Outcome, Recommendation
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Stable names; times in seconds or milliseconds and sizes in bytes as the names say."""
+    return {
+        "study": outcome.study,
+        "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
+                  "metrics": row.metrics} for row in outcome.rows],
+        "verdict": _verdict(outcome),
+        "recommended": _recommended(outcome.recommended),
+        "machine": asdict(outcome.machine),
+        "engine": outcome.engine,
+        "model": outcome.model,
+        "workload": asdict(outcome.workload),
+        "objective": outcome.objective.name,
+        "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
+        "notes": list(outcome.notes),
+    }  # fmt: skip
+
+
+def _verdict(outcome: Outcome) -> dict[str, Any] | None:
+    verdict = outcome.verdict
+    if verdict is None:
+        return None
+    names = ("candidate", "answer", "metric", "ratio", "low", "high", "launches")
+    return {name: getattr(verdict, name) for name in names}
+
+
+def _recommended(recommended: Recommendation | None) -> dict[str, Any] | None:
+    if recommended is None:
+        return None
+    args = recommended.candidate.args
+    return {"name": recommended.candidate.name, "argv": ["vllm", "serve", *args.argv()], "env": dict(args.env)}

@@ -1,0 +1,41 @@
+"""A study in markdown, for READMEs and issues."""
+
+import re
+
+from dyno.report.matrix import matrix_table
+from dyno.report.wording import also_fast, recommendation, setting, trouble_line, troubles, verdict_sentence
+from dyno.study.outcome import Outcome
+
+
+def render_markdown(outcome: Outcome) -> str:
+    """Verdict, recommended command, matrix, troubles and notes."""
+    parts = [f"**{_plain(verdict_sentence(outcome))}**", _plain(recommendation(outcome))]
+    if outcome.recommended:
+        parts.append(_code(outcome.recommended.candidate.args.command()))
+    if (other := also_fast(outcome)) and outcome.also_fast:
+        parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
+    parts.append(_table(*matrix_table(outcome)))
+    if remarks := [*map(trouble_line, troubles(outcome)), *outcome.notes]:
+        parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
+    parts.append(f"Study {_plain(outcome.study)}: {_plain(setting(outcome))}; Dyno {outcome.dyno_version}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(headers: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
+    words = {"Candidate", "Limits", "State"}
+    rule = ["---" if header in words else "---:" for header in headers]
+    return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in (headers, rule, *rows))
+
+
+def _code(command: str) -> str:
+    return f"```sh\n{command}\n```"
+
+
+# Backslash what markdown would take for markup; a lone bracket and an underscore inside a word are none.
+_MARKUP = re.compile(r"[\\`*|]|(?<!\w)_|_(?!\w)|(?<=])[(\[:]")
+
+
+def _plain(text: str) -> str:
+    """Text that markdown shows as it stands, in one line."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\g<0>", line)

@@ -1,0 +1,105 @@
+"""The matrix of a study as plain strings, the same for every medium: one row per configuration."""
+
+from collections.abc import Callable
+
+from dyno.study.outcome import Outcome, Row
+from dyno.units import format_bytes, format_seconds
+from dyno.verdict.limits import LimitCheck
+from dyno.workload import Limit
+
+NOTHING = "-"
+
+
+def number(value: float | None) -> str:
+    """Three significant figures, thousands set apart; `-` for what was not measured."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Headers and rows of the matrix."""
+    cells: dict[str, Callable[[Row], str]] = {
+        "Candidate": lambda row: row.candidate.name,
+        "Startup s": lambda row: number(figure(row, "startup", "ready_s")),
+        "TTFT ms": lambda row: number(figure(row, "ttft", "ttft_ms.p50")),
+        "Throughput tok/s": lambda row: number(figure(row, "throughput", "output_throughput")),
+        "Long context ms": lambda row: number(figure(row, "long_context", "ttft_ms.p50")),
+        "Prefix reuse ms, hits": _prefix_reuse,
+        "Memory GiB": _memory,
+        "KV tokens": lambda row: number(figure(row, "memory", "kv_cache_tokens")),
+        "vs baseline": lambda row: f"x{row.ratio:.2f}" if row.ratio else NOTHING,
+        "Limits": limits_text,
+        "State": lambda row: state_text(row, outcome),
+    }
+    return tuple(cells), tuple(tuple(cell(row) for cell in cells.values()) for row in outcome.rows)
+
+
+def figure(row: Row, scenario: str, name: str) -> float | None:
+    """A figure of a row's scenario, None when it was not measured."""
+    return row.metrics.get(scenario, {}).get(name)
+
+
+def _prefix_reuse(row: Row) -> str:
+    ttft, hit_rate = figure(row, "prefix_reuse", "ttft_ms.p50"), figure(row, "prefix_reuse", "prefix_hit_rate")
+    return number(ttft) if hit_rate is None else f"{number(ttft)}, {hit_rate:.0%}"
+
+
+def _memory(row: Row) -> str:
+    peak = figure(row, "memory", "device_peak_bytes") or figure(row, "memory", "rss_peak_bytes")
+    return number(peak / 2**30 if peak else None)
+
+
+def state_text(row: Row, outcome: Outcome) -> str:
+    """What became of a row, in words."""
+    if row.state == "pending":
+        return "not run yet"
+    if row.state != "complete":
+        return f"{row.state}: {row.cause}" if row.cause else row.state
+    words = ["recommended"] * is_recommended(row, outcome) + ["accuracy not tested"] * row.candidate.alters_output
+    return ", ".join(words) or "measured"
+
+
+def is_recommended(row: Row, outcome: Outcome) -> bool:
+    """Whether this row is what the study tells to run."""
+    return outcome.recommended is not None and outcome.recommended.candidate.name == row.candidate.name
+
+
+def limits_text(row: Row) -> str:
+    """`kept` when every limit is, else each limit that is not."""
+    if not row.checks or row.state != "complete":
+        return NOTHING
+    unkept = [f"{check_text(check)} ({bound_text(check.limit)})" for check in row.checks if not check.met]
+    return "; ".join(unkept) or "kept"
+
+
+def check_kind(check: LimitCheck) -> str:
+    """`kept`, `missed` or `not measured`."""
+    return "not measured" if check.met is None else "kept" if check.met else "missed"
+
+
+def check_text(check: LimitCheck) -> str:
+    """One limit against its row: `missed: ttft_p95 2,310 ms`."""
+    value = "" if check.value is None else f" {in_unit(check.limit.name, check.value)}"
+    return f"{check_kind(check)}: {check.limit.name}{value}"
+
+
+def bound_text(limit: Limit) -> str:
+    """A limit's bound in words: `at most 2,000 ms`."""
+    return f"{limit.side} {in_unit(limit.name, limit.bound)}"
+
+
+def in_unit(name: str, value: float) -> str:
+    """A value of a limit or an objective with its unit."""
+    if name in ("vram", "ram"):
+        return format_bytes(value)
+    if name == "ready":
+        return format_seconds(value)
+    if name == "accuracy_drop":
+        return f"{value:.2%}"
+    return f"{number(value)} {unit_of(name)}"
+
+
+def unit_of(name: str) -> str:
+    """The unit of a limit, an objective or a figure that is a plain number."""
+    return {"output_throughput": "tok/s", "request_throughput": "req/s", "temperature": "°C"}.get(name, "ms")
