@@ -1,9 +1,9 @@
 """A study's spec: as people write it (SpecFile), and as the rooms read it (StudySpec)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from dyno.errors import InputError, nearest
 from dyno.units import parse_seconds
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class WorkloadFile:
     """A workload: a preset, with any of its numbers changed. Lengths in tokens."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str = "chat"
     input_len: int | None = None
@@ -31,7 +31,7 @@ class WorkloadFile:
 class SpecFile:
     """The whole input of a study. Every key but `model` has a default."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     model: str = ""
     workload: str | WorkloadFile = "chat"
@@ -117,7 +117,7 @@ def _validated(content: Mapping[str, Any], collect: bool = False) -> tuple[SpecF
     try:
         return adapter.validate_python(dict(content)), []
     except ValidationError as error:
-        found = [dict(item) for item in error.errors()]
+        found: list[Mapping[str, Any]] = [dict(item) for item in error.errors()]
         problems = list(dict.fromkeys(_problem(item) for item in found if not _explained_deeper(item, found)))
         if not collect:
             raise InputError(*problems) from error
@@ -125,19 +125,20 @@ def _validated(content: Mapping[str, Any], collect: bool = False) -> tuple[SpecF
         return adapter.validate_python({key: content[key] for key in content if key not in wrong}), problems
 
 
-def _explained_deeper(item: dict[str, Any], found: list[dict[str, Any]]) -> bool:
+def _explained_deeper(item: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
     """A key that may be text or a mapping reports both readings: only the one that got further is worth saying."""
     key = item["loc"][0]
     return len(item["loc"]) < max(len(other["loc"]) for other in found if other["loc"][0] == key)
 
 
-def _problem(found: dict[str, Any]) -> str:
+def _problem(found: Mapping[str, Any]) -> str:
     path = [str(part) for part in found["loc"] if part not in ("WorkloadFile", "str", "int", "float")]
     name = ".".join(path)
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = [item.name for item in fields(WorkloadFile if path[0] == "workload" else SpecFile)]
         return f"{name}: unknown key{nearest(path[-1], known)}"
-    return f"{name}: {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}"
+    message = str(found["msg"])
+    return f"{name}: {found['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def _keys_of(problems: list[str]) -> set[str]:

@@ -8,6 +8,7 @@ from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Failure
 
 Phase = Literal["screen", "confirm"]
+StepState = Literal["complete", "void", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Step:
     candidate: str
     scenario: str
     seed: int
-    state: Literal["complete", "void", "failed"]
+    state: StepState
     figures: dict[str, float | None] = field(default_factory=dict)
     void: tuple[str, ...] = ()
     failure: Failure | None = None

@@ -1,0 +1,98 @@
+"""The command line: its verbs, and the one place where errors become messages and exit codes."""
+
+import json
+import os
+import signal
+import sys
+
+import typer
+
+from dyno import __version__
+from dyno.cli.bench import bench
+from dyno.cli.doctor import doctor
+from dyno.cli.env import app as env
+from dyno.cli.model import app as model
+from dyno.cli.report import report
+from dyno.cli.serve import serve
+from dyno.cli.tune import tune
+from dyno.errors import DynoError, InputError, Stopped
+
+TAKES_FLAGS = ("tune", "bench")
+
+app = typer.Typer(
+    name="dyno", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Finds, proves and runs the fastest vLLM configuration for your GPU, model and workload.",
+)  # fmt: skip
+app.command()(doctor)
+app.add_typer(env, name="env", help="Install, verify, switch and remove engines: vLLM in environments of their own.")
+app.add_typer(model, name="model", help="Make small or real-shaped model folders for measuring without weights.")
+app.command()(tune)
+app.command()(bench)
+app.command()(report)
+app.command()(serve)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Options that stand before the verb."""
+    if debug:
+        os.environ["DYNO_DEBUG"] = "1"
+    if version:
+        print(f"dyno {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    for asks_to_stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asks_to_stop, signal.default_int_handler)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """The exit code of one command line. What follows `--` are vLLM's flags, for the verbs that take them."""
+    ours = words[: words.index("--")] if "--" in words else words
+    pinned = words[len(ours) + 1 :]
+    wants_json = "--json" in ours
+    if "--debug" in ours:
+        os.environ["DYNO_DEBUG"] = "1"
+    try:
+        if pinned and (not ours or ours[0] not in TAKES_FLAGS):
+            raise InputError(f"flags after `--` are vLLM's and go with {' or '.join(TAKES_FLAGS)}, not here")
+        app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except typer.TyperException as error:
+        return _complain(InputError(error.format_message() + _hint(error)), wants_json)
+    except DynoError as error:
+        return _complain(error, wants_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain(Stopped("stopped; what was finished is kept"), wants_json)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may be written at exit)
+        return 1
+    except Exception as error:  # noqa: BLE001  (the edge: a fault of ours still ends in one message)
+        fault = DynoError(f"internal error: {type(error).__name__}: {error}; run again with --debug to see where")
+        return _complain(fault, wants_json, error)
+    return 0
+
+
+def _hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context else ""
+
+
+def _complain(error: DynoError, wants_json: bool, origin: BaseException | None = None) -> int:
+    problems = error.problems if isinstance(error, InputError) else (str(error),)
+    if os.environ.get("DYNO_DEBUG"):
+        import traceback
+
+        traceback.print_exception(origin or error)
+    for problem in problems:
+        print(f"dyno: {problem}", file=sys.stderr)
+    if wants_json:
+        print(json.dumps({"error": {"exit_code": error.exit_code, "problems": list(problems)}}))
+    return error.exit_code

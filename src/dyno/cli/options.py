@@ -1,0 +1,32 @@
+"""What verbs share: command-line words as the keys of a spec."""
+
+from typing import Any
+
+from dyno.errors import InputError
+
+Words = list[str] | None
+
+
+def named(words: Words, option: str, separator: str) -> dict[str, str] | None:
+    """`NAME<separator>TEXT` words as a mapping. InputError names every word that has no such form."""
+    if not words:
+        return None
+    split = [word.partition(separator) for word in words]
+    if wrong := [
+        f"{option}: {name!r} is not NAME{separator}..." for name, found, _ in split if not found or not name.strip()
+    ]:
+        raise InputError(*wrong)
+    return {name.strip(): text.strip() for name, _, text in split}
+
+
+def given(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  (values of a spec, checked where specs are)
+    """The keys that were given on the command line."""
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def workload_of(
+    preset: str | None, input_len: int | None, output_len: int | None, concurrency: int | None, requests: int | None
+) -> str | dict[str, Any] | None:
+    """The workload that options describe, None when none was given."""
+    numbers = given(input_len=input_len, output_len=output_len, concurrency=concurrency, num_requests=requests)
+    return {**given(preset=preset), **numbers} if numbers else preset

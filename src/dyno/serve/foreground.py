@@ -1,0 +1,58 @@
+"""Runs a study's recommended configuration until it is told to stop."""
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dyno.engine.environment import current_environment
+from dyno.engine.process import EngineProcess
+from dyno.errors import EngineFailed, InputError
+from dyno.study.journal import read_journal
+from dyno.study.prepare import card_for
+from dyno.study.store import load_outcome, spec_of
+from dyno.study.tune import Host, hold_card
+from dyno.units import format_seconds
+
+# How often a running engine is looked after.
+PERIOD_S = 1.0
+
+
+def serve_study(folder: Path, engine: str | None, device: str | None, host: Host, say: Callable[[str], None],
+                announce: Callable[[str], None]) -> None:  # fmt: skip
+    """Start the recommended engine, announce its URL and one curl line, and return when interrupted.
+
+    InputError when the study recommends nothing; EngineFailed when the engine does not start or dies.
+    """
+    outcome, spec = load_outcome(folder), spec_of(read_journal(folder))
+    if outcome.recommended is None:
+        raise InputError(
+            f"{folder}: recommends nothing: no configuration keeps the limits; see `dyno report --study {folder}`"
+        )
+    candidate = outcome.recommended.candidate
+    environment = current_environment(engine or spec.engine)
+    card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)
+    lean = environment.platform == "cpu" and not (host.hardware.compiler and host.hardware.python_headers)
+    say(f"starting {candidate.name}: {candidate.args.command()}")
+    with (
+        hold_card(card),
+        EngineProcess(environment, candidate.args, folder / "logs" / "serve.log", card, lean) as running,
+    ):
+        try:
+            facts = running.start(lambda phase: say(f"  {phase}"))
+            say(f"ready after {format_seconds(facts.ready_s)}; Ctrl-C stops it")
+            announce(f"{running.url}/v1")
+            announce(_curl(running.url, running.model_name))
+            while (failure := running.died()) is None:
+                time.sleep(PERIOD_S)
+            log = folder / "logs" / "serve.log"
+            raise EngineFailed(f"{failure.cause}: {failure.detail}; {failure.remedy} (log: {log})", failure)
+        except KeyboardInterrupt:
+            say("stopping")
+    say("stopped")
+
+
+def _curl(url: str, model: str) -> str:
+    body = json.dumps({"model": model, "prompt": "Hello", "max_tokens": 16})
+    return f"curl {url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}"

@@ -1,0 +1,172 @@
+"""The journal of a study: one JSON object a line, appended, flushed and fsynced; never rewritten."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dyno.engine.environment import Environment
+from dyno.errors import InputError
+from dyno.hardware.spec import Hardware
+from dyno.model.spec import ModelSpec
+from dyno.study.spec import SpecFile
+from dyno.study.trial import Candidate, Step
+
+SCHEMA_VERSION = 1
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLine:
+    """The first line: what was asked, and what was to be measured with what. `candidates[0]` is the baseline."""
+
+    schema_version: int
+    dyno_version: str
+    created_at: str
+    spec: SpecFile
+    model: ModelSpec
+    engine: Environment
+    hardware: Hardware
+    candidates: tuple[Candidate, ...]
+    kind: Literal["study"] = "study"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLine:
+    """One machine and one uninterrupted time. Nothing is compared across blocks but ratios to their own baseline."""
+
+    block: int
+    machine_id: str
+    hardware: Hardware
+    started_at: str
+    kind: Literal["block"] = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmLine:
+    """What is confirmed, and in how many pairs: fixed before the first of them."""
+
+    candidate: str
+    pairs: int
+    wanted: int
+    at: str
+    kind: Literal["confirm"] = "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A finished test."""
+
+    step: Step
+    kind: Literal["step"] = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteLine:
+    """Something that a reader of the study should know: an interruption, a budget that ran out."""
+
+    text: str
+    at: str
+    kind: Literal["note"] = "note"
+
+
+Line = StudyLine | BlockLine | ConfirmLine | StepLine | NoteLine
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Everything a study's journal says, in order."""
+
+    study: StudyLine
+    blocks: tuple[BlockLine, ...]
+    confirm: ConfirmLine | None
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+
+def append(folder: Path, line: Line) -> None:
+    """Write one line and return when it is on the disk."""
+    from pydantic_core import to_json
+
+    with (folder / JOURNAL).open("ab") as file:
+        file.write(to_json(line, inf_nan_mode="null") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def drop_torn_line(folder: Path) -> None:
+    """Cut a last line that a kill left unfinished, so that the next append starts on a line of its own."""
+    path = folder / JOURNAL
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+            os.fsync(file.fileno())
+
+
+def read_journal(folder: Path) -> Journal:
+    """A study's journal. A torn last line is passed over. InputError for anything that is no journal of this schema."""
+    path = folder / JOURNAL
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: is not a study (it has no {JOURNAL}); give a folder that `dyno tune` made"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its owner and permissions") from error
+    lines = content.split(b"\n")[:-1]
+    if not lines:
+        raise InputError(f"{path}: is empty: nothing was recorded; remove the folder and start the study again")
+    _check_schema(path, lines[0])
+    return _folded(path, [_line(path, number, line) for number, line in enumerate(lines, 1)])
+
+
+def _check_schema(path: Path, first: bytes) -> None:
+    try:
+        version = json.loads(first)["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}:1: is not the first line of a study") from error
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{path}: has schema_version {version!r}, this Dyno reads {SCHEMA_VERSION}; "
+                         "use the Dyno that made the study")  # fmt: skip
+
+
+def _line(path: Path, number: int, line: bytes) -> Line:
+    from pydantic import ValidationError
+
+    try:
+        return _adapter().validate_json(line)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}:{number}: is damaged ({where}: {first['msg']})") from error
+
+
+_ADAPTERS: list[Any] = []
+
+
+def _adapter() -> Any:  # noqa: ANN401  (pydantic's TypeAdapter, imported only when a journal is read)
+    if not _ADAPTERS:
+        from typing import Annotated
+
+        from pydantic import Field, TypeAdapter
+
+        _ADAPTERS.append(TypeAdapter(Annotated[Line, Field(discriminator="kind")]))
+    return _ADAPTERS[0]
+
+
+def _folded(path: Path, lines: Sequence[Line]) -> Journal:
+    head = lines[0]
+    if not isinstance(head, StudyLine):
+        raise InputError(f"{path}:1: is not the first line of a study")
+    confirms = [line for line in lines if isinstance(line, ConfirmLine)]
+    return Journal(
+        study=head,
+        blocks=tuple(line for line in lines if isinstance(line, BlockLine)),
+        confirm=confirms[-1] if confirms else None,
+        steps=tuple(line.step for line in lines if isinstance(line, StepLine)),
+        notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
+    )

@@ -1,0 +1,134 @@
+"""One launch: an engine is started, takes the tests it owes, is stopped; each finished test is one Step on disk."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dyno.bench.record import ScenarioResult, Target
+from dyno.bench.scenarios import run_scenario
+from dyno.engine.environment import Environment
+from dyno.engine.facts import StartFacts
+from dyno.engine.failures import Cause, Failure
+from dyno.engine.process import EngineProcess
+from dyno.errors import DynoError, EngineFailed
+from dyno.study.journal import NoteLine, StepLine, append, read_journal
+from dyno.study.peaks import Peaks, PeakSampler
+from dyno.study.progress import ProgressKind
+from dyno.study.schedule import LaunchPlan
+from dyno.study.spec import StudySpec
+from dyno.study.store import now
+from dyno.study.trial import Candidate, Step, StepState
+
+# Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
+SPECIAL_SHARE = 16
+
+# A void measurement is taken once more with other prompts: what disturbed it may have passed.
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One uninterrupted run of a study in one block."""
+
+    folder: Path
+    spec: StudySpec
+    environment: Environment
+    vocab_size: int
+    block: int
+    device_uuid: str | None
+    enforce_eager_needed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Began:
+    clock: float = field(default_factory=time.monotonic)
+    at: str = field(default_factory=now)
+
+
+class Launch:
+    """One launch of a candidate and the steps it leaves in the journal."""
+
+    def __init__(self, session: Session, plan: LaunchPlan, candidate: Candidate,
+                 tell: Callable[[ProgressKind, str], None]) -> None:  # fmt: skip
+        self.session, self.plan, self.candidate, self.tell = session, plan, candidate, tell
+        self.log = Path("logs") / f"{plan.launch:03d}.log"
+
+    def take(self) -> None:
+        session = self.session
+        began = _Began()
+        with EngineProcess(session.environment, self.candidate.args, session.folder / self.log, session.device_uuid,
+                           session.enforce_eager_needed, session.spec.ready_timeout_s) as engine:  # fmt: skip
+            try:
+                facts = engine.start(lambda phase: self.tell("start", phase))
+            except EngineFailed as error:
+                self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=error.failure))
+                return
+            if "startup" in self.plan.tests:
+                self.write(replace(self.step("startup", began, "complete", _start_figures(facts)), facts=facts))
+            for test in self.plan.tests:
+                if test not in ("startup", "memory") and not self.measure(engine, facts, test):
+                    return
+            if "memory" in self.plan.tests:
+                self.write(self.step("memory", _Began(), "complete", self.memory(facts)))
+            left = engine.stop()
+        if left:
+            append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}; removed.", now()))
+
+    def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
+        """Take one test and write it down. False when the engine failed in it."""
+        began = _Began()
+        self.tell("test", test)
+        with PeakSampler(engine.rss_bytes, self.session.device_uuid) as sampler:
+            result, broken = self.attempt(engine, facts, test)
+        if failure := engine.died() or broken:
+            self.write(replace(self.step(test, began, "failed"), failure=failure))
+            return False
+        figures = result.figures | sampler.peaks.figures()
+        raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
+        step = self.step(test, began, "void" if result.void else "complete", figures)
+        self.write(replace(step, void=result.void, raw=raw))
+        return True
+
+    def attempt(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
+        edge = self.session.vocab_size // SPECIAL_SHARE
+        target = Target(engine.url, engine.model_name, token_ids=(edge, self.session.vocab_size - edge))
+        result = ScenarioResult(test, {}, ())
+        for attempt in range(ATTEMPTS):
+            seed = self.plan.seed(self.session.spec.seed, test) + attempt
+            folder = self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
+            try:
+                result = run_scenario(test, target, self.session.spec.workload, seed, facts.max_model_len, folder, None)
+            except DynoError as error:
+                return result, Failure(Cause.DIED, str(error), "Look at the end of the engine's log.", "")
+            if not result.void:
+                break
+            self.tell("test", f"{test}: void ({result.void[0]})")
+        return result, None
+
+    def memory(self, facts: StartFacts) -> dict[str, float | None]:
+        """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
+        steps = [step for step in read_journal(self.session.folder).steps if step.launch == self.plan.launch]
+        peaks = {name: _peak(steps, name) for name in (*Peaks().figures(), "kv_usage_peak")}
+        return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
+                        "max_concurrency": facts.max_concurrency}  # fmt: skip
+
+    def step(self, test: str, began: _Began, state: StepState, figures: dict[str, float | None] | None = None) -> Step:
+        plan = self.plan
+        seed, took_s = plan.seed(self.session.spec.seed, test), round(time.monotonic() - began.clock, 3)
+        return Step(plan.block, plan.launch, plan.phase, plan.pair, plan.candidate, test, seed, state, figures or {},
+                    log=str(self.log), started_at=began.at, duration_s=took_s)  # fmt: skip
+
+    def write(self, step: Step) -> None:
+        append(self.session.folder, StepLine(step))
+        self.tell("test", f"{step.scenario}: {step.state}")
+
+
+def _start_figures(facts: StartFacts) -> dict[str, float | None]:
+    return {"ready_s": facts.ready_s, "weights_load_s": facts.weights_load_s, "compile_s": facts.compile_s,
+            "graph_capture_s": facts.graph_capture_s}  # fmt: skip
+
+
+def _peak(steps: list[Step], figure: str) -> float | None:
+    known = [value for step in steps if (value := step.figures.get(figure)) is not None]
+    return max(known, default=None)

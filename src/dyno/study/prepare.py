@@ -1,0 +1,163 @@
+"""From a spec to a study that can run: engine, model, flags and candidates, all checked before anything starts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from dyno.engine.args import EngineArgs
+from dyno.engine.cards import choose_card
+from dyno.engine.catalog import Catalog, parse_changes, parse_command
+from dyno.engine.environment import Environment, current_environment, load_catalog
+from dyno.errors import InputError
+from dyno.hardware.spec import Gpu, Hardware
+from dyno.model.hf import resolve_model
+from dyno.model.spec import ModelSpec
+from dyno.study.space import Suggestion, build_candidates, suggestions
+from dyno.study.spec import SpecFile, StudySpec, parse_spec
+from dyno.study.trial import Candidate
+from dyno.verdict.limits import refuse_unmeasurable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A study that has passed every check that needs no launch."""
+
+    written: SpecFile
+    spec: StudySpec
+    environment: Environment
+    model: ModelSpec
+    candidates: tuple[Candidate, ...]
+    device_uuid: str | None
+
+
+def prepare(
+    content: dict[str, Any], hardware: Hardware, visible_devices: str | None, tell: Callable[[str], None]
+) -> Prepared:
+    """Check a spec against the engine, the model and the machine. InputError holds all problems that can be known.
+
+    `visible_devices` is CUDA_VISIBLE_DEVICES of the user's shell; `tell` hears of downloads.
+    """
+    content = _with_model_of_baseline(content)
+    written, spec = parse_spec(content)
+    environment = current_environment(spec.engine)
+    catalog = load_catalog(environment)
+    device_uuid = card_for(environment, hardware, spec.device, visible_devices)
+    card = next((gpu for gpu in hardware.gpus if gpu.uuid == device_uuid), None)
+    problems: list[str] = []
+    model = _collect(problems, lambda: resolve_model(spec.model, progress=tell))
+    path = (model.path or spec.model) if model else spec.model
+    candidates = _collect(problems, lambda: _candidates(spec, catalog, environment, card, model, path))
+    _collect(problems, lambda: refuse_unmeasurable(spec.limits, _measurable(card)))
+    if candidates and model:
+        problems += _too_long(candidates, spec, model) + _no_weights(candidates[0], model)
+    if problems or candidates is None or model is None:
+        raise InputError(*problems)
+    return Prepared(written, spec, environment, model, candidates, device_uuid)
+
+
+def card_for(
+    environment: Environment, hardware: Hardware, device: str | None, visible_devices: str | None
+) -> str | None:
+    """UUID of the card an engine of this environment runs on; None for the CPU engine."""
+    return choose_card(hardware, device, visible_devices) if environment.platform == "cuda" else None
+
+
+def _collect(problems: list[str], step: Callable[[], T]) -> T | None:
+    try:
+        return step()
+    except InputError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _candidates(
+    spec: StudySpec, catalog: Catalog, environment: Environment, card: Gpu | None, model: ModelSpec | None, path: str
+) -> tuple[Candidate, ...]:
+    problems: list[str] = []
+    baseline = _named(problems, "baseline", lambda: _baseline(spec, catalog, path))
+    pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
+    changes = (
+        tuple(Suggestion(name, change, "") for name, change in spec.candidates)
+        if spec.candidates is not None
+        else _known(suggestions(environment.platform, card.capability if card else None,
+                                card.memory_total_bytes if card else None,
+                                bool(model and model.quantization)), catalog, path, pinned)
+    )  # fmt: skip
+    none = EngineArgs(path)
+    made = _named(problems, "", lambda: build_candidates(baseline or none, pinned or none, changes,
+                                                         lambda text: parse_changes(text, catalog, path)))  # fmt: skip
+    if problems or made is None:
+        raise InputError(*problems)
+    return made
+
+
+def _known(
+    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None
+) -> tuple[Suggestion, ...]:
+    """The suggestions that this release has the flags for and that leave alone what the user pinned."""
+    fit = []
+    for suggestion in table:
+        try:
+            change = parse_changes(suggestion.change, catalog, path)
+        except InputError:
+            continue
+        pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+        if not pins & {name for name, _ in (*change.flags, *change.env)}:
+            fit.append(suggestion)
+    return tuple(fit)
+
+
+def _named(problems: list[str], where: str, step: Callable[[], T]) -> T | None:
+    found: list[str] = []
+    result = _collect(found, step)
+    problems += [f"{where}: {problem}" if where else problem for problem in found]
+    return result
+
+
+def _baseline(spec: StudySpec, catalog: Catalog, path: str) -> EngineArgs:
+    if not _is_command(spec.baseline):
+        return parse_changes(spec.baseline, catalog, path)
+    args = parse_command(spec.baseline, catalog)
+    if args.model != spec.model:
+        raise InputError(f"serves {args.model!r}, but the study's model is {spec.model!r}; name the same model in both")
+    return replace(args, model=path)
+
+
+def _is_command(text: str) -> bool:
+    return "serve" in text.split() or "--model" in text.split()
+
+
+def _with_model_of_baseline(content: dict[str, Any]) -> dict[str, Any]:
+    """A baseline command names its model already: `vllm serve MODEL ...` makes the key `model` optional."""
+    words = str(content.get("baseline", "")).split()
+    if content.get("model") or "serve" not in words[:-1]:
+        return content
+    return {**content, "model": words[words.index("serve") + 1]}
+
+
+def _measurable(card: Gpu | None) -> set[str]:
+    if card is None:
+        return set()
+    sensors = {"vram": card.memory_used_bytes, "temperature": card.temperature_c}
+    return {name for name, value in sensors.items() if value is not None}
+
+
+def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
+    needed = spec.workload.input_len + spec.workload.output_len
+    problems = []
+    for candidate in candidates:
+        limit = candidate.args.flag("max_model_len") or model.max_position_embeddings
+        if isinstance(limit, int) and needed > limit:
+            problems.append(
+                f"{candidate.name}: the workload needs {needed} tokens a request, but max_model_len is {limit}"
+            )
+    return problems
+
+
+def _no_weights(baseline: Candidate, model: ModelSpec) -> list[str]:
+    if model.has_weights or baseline.args.flag("load_format") == "dummy":
+        return []
+    return [f"model: {model.source} holds no weights; to measure with random ones add --load-format dummy "
+            "to the baseline or to what is pinned"]  # fmt: skip

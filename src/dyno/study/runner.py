@@ -1,0 +1,103 @@
+"""Runs a study: launches in the order the schedule says until nothing is owed or the budget is spent."""
+
+import time
+from pathlib import Path
+
+from dyno.study.journal import ConfirmLine, Journal, NoteLine, append, read_journal
+from dyno.study.launch import Launch, Session
+from dyno.study.outcome import judge, screened_best
+from dyno.study.progress import Progress, ProgressKind, Watch
+from dyno.study.schedule import Confirmation, LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
+from dyno.study.spec import StudySpec
+from dyno.study.store import now
+
+
+def run_study(session: Session, watch: Watch) -> Journal:
+    """Screen, then confirm, until nothing is owed or the budget is spent. Returns the journal as it then stands.
+
+    A failed launch is a result and the study goes on; what was finished is on disk whenever this is interrupted.
+    """
+    clock = _Clock(watch, time.monotonic())
+    journal = read_journal(session.folder)
+    order = Order(
+        tuple(candidate.name for candidate in journal.study.candidates[1:]), session.spec.tests, session.spec.seed
+    )
+    while plan := next_screen(order, journal.steps, session.block):
+        if not _screening_affordable(journal, session.spec):
+            clock.note(session.folder, f"The budget is spent: {plan.total - plan.place + 1} launches were not made.")
+            break
+        journal = _launch(session, journal, plan, clock)
+    if not order.candidates or session.spec.pairs == 0:
+        return journal
+    if journal.confirm is None:
+        journal = _decide(session, journal, clock)
+    confirm = journal.confirm
+    while confirm and (
+        plan := next_confirm(Confirmation(confirm.candidate, confirm.pairs), journal.steps, session.block)
+    ):
+        journal = _launch(session, journal, plan, clock)
+    return journal
+
+
+class _Clock:
+    """Tells the watcher how far a study is."""
+
+    def __init__(self, watch: Watch, started: float) -> None:
+        self._watch = watch
+        self._started = started
+        self._launches: list[float] = []
+
+    def tell(self, kind: ProgressKind, plan: LaunchPlan, text: str) -> None:
+        mean = sum(self._launches) / len(self._launches) if self._launches else None
+        expected = None if mean is None else mean * (plan.total - plan.place + 1)
+        elapsed = time.monotonic() - self._started
+        self._watch(Progress(kind, plan.phase, plan.place, plan.total, plan.candidate, text, elapsed, expected))
+
+    def launched(self, seconds: float) -> None:
+        self._launches.append(seconds)
+
+    def note(self, folder: Path, text: str) -> None:
+        append(folder, NoteLine(text, now()))
+        self._watch(Progress("note", "", 0, 0, "", text, time.monotonic() - self._started, None))
+
+
+def _screening_affordable(journal: Journal, spec: StudySpec) -> bool:
+    """Whether another launch leaves enough of the budget for the shortest confirmation."""
+    if spec.budget_s is None or not journal.steps:
+        return True
+    reserve = 4 if spec.pairs >= 2 and len(journal.study.candidates) > 1 else 0
+    return _spent_s(journal) + _launch_s(journal) * (1 + reserve) <= spec.budget_s
+
+
+def _spent_s(journal: Journal) -> float:
+    return sum(step.duration_s for step in journal.steps)
+
+
+def _launch_s(journal: Journal) -> float:
+    """Mean seconds of a launch so far; a confirmation's launches are shorter, so this errs on the safe side."""
+    return _spent_s(journal) / max(1, len({step.launch for step in journal.steps}))
+
+
+def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
+    """Fix what is confirmed and in how many pairs, before the first of them."""
+    best = screened_best(judge(journal, session.spec, session.folder.name), session.spec)
+    if best is None:
+        clock.note(session.folder, "Nothing to confirm: no candidate may be recommended by what screening measured.")
+        return journal
+    left = None if session.spec.budget_s is None else session.spec.budget_s - _spent_s(journal)
+    pairs = affordable_pairs(session.spec.pairs, left, 2 * _launch_s(journal))
+    append(session.folder, ConfirmLine(best.candidate.name, pairs, session.spec.pairs, now()))
+    if pairs < session.spec.pairs:
+        clock.note(session.folder, f"The budget pays for {pairs} of {session.spec.pairs} pairs of launches.")
+    return read_journal(session.folder)
+
+
+def _launch(session: Session, journal: Journal, plan: LaunchPlan, clock: _Clock) -> Journal:
+    """Start one engine, take the tests it owes, stop it. Every finished test is on disk before the next begins."""
+    started = time.monotonic()
+    candidate = next(each for each in journal.study.candidates if each.name == plan.candidate)
+    clock.tell("launch", plan, candidate.args.changes() or "vLLM's defaults")
+    Launch(session, plan, candidate, lambda kind, text: clock.tell(kind, plan, text)).take()
+    clock.launched(time.monotonic() - started)
+    clock.tell("done", plan, "")
+    return read_journal(session.folder)

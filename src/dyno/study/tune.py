@@ -1,0 +1,64 @@
+"""A study from spec to outcome: made or resumed, locked, run, judged."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dyno.engine.environment import Environment, current_environment
+from dyno.engine.lock import hold
+from dyno.hardware.spec import Hardware
+from dyno.home import locks_folder
+from dyno.study.journal import read_journal
+from dyno.study.launch import Session
+from dyno.study.prepare import Prepared, card_for
+from dyno.study.progress import Watch
+from dyno.study.runner import run_study
+from dyno.study.store import check_resumable, create_study, enter_block, free_folder, spec_of
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a study needs to know of the machine it runs on."""
+
+    hardware: Hardware
+    visible_devices: str | None  # CUDA_VISIBLE_DEVICES of the user's shell
+
+
+def tune(prepared: Prepared, folder: Path | None, host: Host, watch: Watch) -> Path:
+    """Run a new study to its end and return its folder. InputError when the folder holds a study already."""
+    folder = folder or free_folder(Path(prepared.spec.model).name)
+    with hold_card(prepared.device_uuid), hold(_study_lock(folder), f"the study {folder}"):
+        create_study(folder, prepared.written, prepared.model, prepared.environment, host.hardware, prepared.candidates)
+        _run(folder, prepared.environment, prepared.device_uuid, host, watch)
+    return folder
+
+
+def resume(folder: Path, asked: dict[str, Any], host: Host, watch: Watch) -> Path:
+    """Go on with a study where it stopped. InputError when this machine or what is asked now makes it another one."""
+    journal = read_journal(folder)
+    spec = spec_of(journal)
+    environment = current_environment(asked.get("engine") or spec.engine)
+    check_resumable(journal, asked, environment, host.hardware)
+    device = card_for(environment, host.hardware, asked.get("device") or spec.device, host.visible_devices)
+    with hold_card(device), hold(_study_lock(folder), f"the study {folder}"):
+        _run(folder, environment, device, host, watch)
+    return folder
+
+
+def hold_card(device_uuid: str | None) -> AbstractContextManager[None]:
+    """The lock that one running Dyno holds on a card, or on the processor for the CPU engine."""
+    name = device_uuid or "cpu"
+    return hold(locks_folder() / f"{name}.lock", f"the card {name}" if device_uuid else "this machine's processor")
+
+
+def _study_lock(folder: Path) -> Path:
+    return folder / ".lock"
+
+
+def _run(folder: Path, environment: Environment, device: str | None, host: Host, watch: Watch) -> None:
+    block = enter_block(folder, host.hardware)
+    journal = read_journal(folder)
+    lean = environment.platform == "cpu" and not (host.hardware.compiler and host.hardware.python_headers)
+    session = Session(folder, spec_of(journal), environment, journal.study.model.vocab_size, block, device, lean)
+    run_study(session, watch)

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+from made import ENGINE, FACTS, HARDWARE, MODEL, failed, journal, step
+
+from dyno.errors import InputError
+from dyno.study.journal import JOURNAL, BlockLine, NoteLine, StepLine, append, drop_torn_line, read_journal
+from dyno.study.store import check_resumable, create_study, enter_block, newest_study
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made, _ = journal([])
+    create_study(tmp_path / "s", made.study.spec, MODEL, ENGINE, HARDWARE, made.study.candidates)
+    return tmp_path / "s"
+
+
+def test_what_was_appended_is_what_is_read(folder):
+    steps = (step(0, "baseline", "startup", facts=FACTS, void=("x",)), failed(1, "eager"), step(2, "fast"))
+    append(folder, BlockLine(1, "machine", HARDWARE, "now"))
+    for each in steps:
+        append(folder, StepLine(each))
+    append(folder, NoteLine("interrupted", "now"))
+    read = read_journal(folder)
+    assert read.steps == steps
+    assert read.notes == ("interrupted",)
+    assert read.study.candidates[0].name == "baseline"
+
+
+def test_a_line_torn_by_a_kill_is_passed_over_and_the_next_append_starts_afresh(folder):
+    append(folder, StepLine(step(0, "baseline")))
+    whole = (folder / JOURNAL).read_bytes()
+    (folder / JOURNAL).write_bytes(whole + whole.splitlines(keepends=True)[-1][:37])
+    assert len(read_journal(folder).steps) == 1
+    drop_torn_line(folder)
+    append(folder, StepLine(step(1, "eager")))
+    assert [each.launch for each in read_journal(folder).steps] == [0, 1]
+
+
+def test_a_folder_without_a_journal_is_no_study(tmp_path):
+    with pytest.raises(InputError, match=r"is not a study .* give a folder that `dyno tune` made"):
+        read_journal(tmp_path)
+
+
+def test_an_unreadable_study_folder_says_so(folder):
+    (folder / JOURNAL).unlink()
+    (folder / JOURNAL).mkdir()
+    with pytest.raises(InputError, match=r"cannot be read .* check its owner"):
+        read_journal(folder)
+
+
+def test_another_schema_version_is_refused_by_number(folder):
+    lines = (folder / JOURNAL).read_text().splitlines()
+    head = json.loads(lines[0]) | {"schema_version": 99}
+    (folder / JOURNAL).write_text("\n".join([json.dumps(head), *lines[1:]]) + "\n")
+    with pytest.raises(InputError, match="schema_version 99, this Dyno reads 1"):
+        read_journal(folder)
+
+
+def test_a_damaged_line_is_named_by_number(folder):
+    with (folder / JOURNAL).open("a") as file:
+        file.write('{"kind": "step", "step": {"launch": "x"}}\n')
+    with pytest.raises(InputError, match=f"{JOURNAL}:2: is damaged"):
+        read_journal(folder)
+
+
+def test_a_folder_that_holds_a_study_is_not_overwritten(folder):
+    read = read_journal(folder)
+    with pytest.raises(InputError, match="holds a study already"):
+        create_study(folder, read.study.spec, MODEL, ENGINE, HARDWARE, read.study.candidates)
+
+
+def test_resume_refuses_a_changed_spec_another_engine_and_another_machine_all_at_once(folder):
+    from dataclasses import replace
+
+    read = read_journal(folder)
+    engine = replace(ENGINE, version="0.33.0")
+    machine = replace(HARDWARE, cpu=replace(HARDWARE.cpu, name="Other CPU"))
+    with pytest.raises(InputError) as caught:
+        check_resumable(read, {"pairs": 2, "workload": "long"}, engine, machine)
+    said = str(caught.value)
+    assert len(caught.value.problems) == 4
+    assert "pairs: was 6, is now 2" in said
+    assert "vLLM 0.33.0" in said
+    assert "Other CPU" in said
+
+
+def test_resume_takes_the_same_words_again(folder):
+    check_resumable(read_journal(folder), {"model": "./m", "pairs": 6, "device": "1"}, ENGINE, HARDWARE)
+
+
+def test_the_same_machine_goes_on_in_its_block_and_another_starts_its_own(folder):
+    from dataclasses import replace
+
+    from dyno.hardware.spec import Gpu
+
+    assert enter_block(folder, HARDWARE) == 1
+    assert enter_block(folder, HARDWARE) == 1
+    assert enter_block(folder, replace(HARDWARE, gpus=(Gpu(0, "GPU-other", "H200"),))) == 2
+    assert "its own baseline" in read_journal(folder).notes[-1]
+
+
+def test_the_newest_study_is_the_one_written_to_last(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no study under ./studies"):
+        newest_study()

@@ -1,0 +1,117 @@
+import pytest
+from made import failed, journal, pair, step, whole
+
+from dyno.study.outcome import judge, screened_best
+
+
+def outcome(steps, **given):
+    made, spec = journal(steps, **given)
+    return judge(made, spec, "study")
+
+
+def six(ours, theirs=100.0):
+    """Six pairs whose ratio scatters by one percent."""
+    return [each for number in range(6)
+            for each in pair(number, 10 + 2 * number, "fast", ours * (1 + 0.01 * (number % 3 - 1)), theirs)]  # fmt: skip
+
+
+SCREEN = [*whole(0, "baseline"), *whole(1, "eager", 90.0), *whole(2, "fast", 130.0), *whole(3, "baseline", 110.0)]
+
+
+def test_screening_alone_ranks_but_never_proves():
+    made = outcome(SCREEN)
+    assert made.verdict is None
+    assert made.recommended.candidate.name == "baseline"
+    assert made.rows[2].ratio == pytest.approx(130 / (100 * 110) ** 0.5)
+
+
+def test_a_proven_candidate_is_recommended():
+    made = outcome(SCREEN + six(130), confirm=("fast", 6))
+    assert made.verdict.answer == "better"
+    assert made.recommended.candidate.name == "fast"
+    assert made.verdict.launches == 12
+
+
+def test_the_baseline_is_recommended_when_the_best_candidate_is_worse():
+    made = outcome(SCREEN + six(80), confirm=("fast", 6))
+    assert (made.verdict.answer, made.recommended.candidate.name) == ("worse", "baseline")
+
+
+def test_launches_that_chose_a_candidate_do_not_prove_it():
+    made = outcome([*SCREEN[:4], *whole(2, "fast", 1e6), *SCREEN[6:], *six(130)], confirm=("fast", 6))
+    assert made.verdict.ratio == pytest.approx(1.3, rel=0.02)
+
+
+def test_a_failed_candidate_is_a_row_with_its_cause():
+    row = outcome([*whole(0, "baseline"), failed(1, "eager")]).rows[1]
+    assert (row.state, row.cause) == ("failed", "KV cache too small")
+
+
+def test_a_void_run_gives_no_figure():
+    row = outcome([*whole(0, "baseline"), step(1, "eager", state="void", void=("tokens differ",))]).rows[1]
+    assert (row.state, row.cause, row.ratio) == ("void", "tokens differ", None)
+
+
+def test_a_candidate_that_was_not_launched_is_pending():
+    assert outcome(whole(0, "baseline")).rows[1].state == "pending"
+
+
+def test_what_breaks_a_limit_is_never_recommended():
+    made = outcome(SCREEN, limits={"ttft_p95": "10 ms"})
+    assert made.recommended is None
+    assert [check.met for check in made.rows[0].checks] == [False]
+
+
+def test_a_candidate_is_recommended_by_screening_when_the_baseline_cannot_start():
+    made = outcome([failed(0, "baseline"), *SCREEN[2:6]])
+    assert made.recommended.candidate.name == "fast"
+    assert "does not start" in made.recommended.why
+
+
+def test_what_can_change_the_output_is_named_but_not_recommended_unless_allowed():
+    made = outcome(SCREEN, altering=("fast",))
+    assert made.recommended.candidate.name == "baseline"
+    assert made.also_fast.candidate.name == "fast"
+    assert "accuracy not tested" in made.also_fast.why
+    allowed = outcome(SCREEN + six(130), altering=("fast",), confirm=("fast", 6), allow_output_change=True)
+    assert allowed.recommended.candidate.name == "fast"
+    assert allowed.also_fast.candidate.name == "eager"
+
+
+def test_the_best_of_the_screening_is_what_gets_confirmed_and_it_keeps_output_and_limits():
+    made, spec = journal(SCREEN, altering=("fast",))
+    assert screened_best(judge(made, spec, "study"), spec).candidate.name == "eager"
+    made, spec = journal(SCREEN)
+    assert screened_best(judge(made, spec, "study"), spec).candidate.name == "fast"
+
+
+def test_lower_is_better_for_a_latency():
+    steps = [step(launch, name, figures={"ttft_ms.p95": value})
+             for launch, name, value in ((0, "baseline", 50.0), (1, "eager", 40.0), (2, "fast", 60.0))]  # fmt: skip
+    made, spec = journal(steps, objective="ttft_p95")
+    assert screened_best(judge(made, spec, "study"), spec).candidate.name == "eager"
+
+
+def test_a_pair_with_a_void_launch_is_left_out():
+    broken = [each for each in six(130) if each.launch != 10] + [
+        step(10, "baseline", phase="confirm", pair=0, state="void"), step(10, "baseline", "startup", phase="confirm", pair=0)]  # fmt: skip
+    assert outcome(SCREEN + broken, confirm=("fast", 6)).verdict.pairs == 5
+
+
+def test_pairs_are_never_made_across_blocks():
+    split = [
+        *whole(10, "baseline", phase="confirm", pair=0),
+        *whole(11, "fast", 200.0, phase="confirm", pair=0, block=2),
+    ]
+    made = outcome([*SCREEN, *split, *pair(1, 12, "fast", 130, 100, block=2)], confirm=("fast", 2), blocks=2)
+    assert made.verdict.pairs == 1
+
+
+def test_ratios_are_to_the_baseline_of_the_same_block():
+    other = [
+        *whole(4, "baseline", 200.0, block=2),
+        *whole(5, "eager", 190.0, block=2),
+        *whole(6, "baseline", 200.0, block=2),
+    ]
+    made = outcome([*SCREEN[:2], *SCREEN[4:], *other], blocks=2)
+    assert made.rows[1].ratio == pytest.approx(0.95)
