@@ -59,7 +59,7 @@ def _launches(outcome: Outcome, scenario: str, figure: str, title: str, unit: st
 
 
 def _marker(name: str, colour: str, symbol: str) -> dict[str, Any]:
-    marker = {"color": colour, "symbol": symbol, "size": 11, "opacity": 0.85, "line": {"width": 2}}
+    marker = {"color": colour, "symbol": symbol, "size": 11, "opacity": 0.85, "line": {"width": 2, "color": colour}}
     return {"name": name, "type": "scatter", "mode": "markers", "marker": marker}
 
 
@@ -112,7 +112,7 @@ def _pair_ratios(outcome: Outcome) -> list[float]:
 
 def _layout(names: Sequence[str], rangemode: str = "normal") -> dict[str, Any]:
     return {
-        "height": 56 + 34 * len(names), "margin": {"l": 10, "r": 16, "t": 8, "b": 30}, "showlegend": False,
+        "height": 46 + 34 * len(names), "margin": {"l": 10, "r": 16, "t": 8, "b": 30}, "showlegend": False,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "xaxis": {"rangemode": rangemode, "zeroline": False, "automargin": True},
