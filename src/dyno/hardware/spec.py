@@ -54,6 +54,7 @@ class Hardware:
     gpus: tuple[Gpu, ...] = ()
     driver: str | None = None
     cuda_driver: str | None = None
+    gpu_error: str | None = None  # why NVML, which is there, does not tell of a card
     wsl2: bool = False
     on_battery: bool | None = None
     compiler: str | None = None

@@ -1,0 +1,173 @@
+"""What NVML says of the cards. Nothing here changes a setting.
+
+Every function takes the library as its last argument, `pynvml` by default, so that a recorded one can stand in.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import PurePath
+from types import ModuleType
+from typing import Protocol, TypeVar
+
+from dyno.hardware.spec import Gpu, GpuProcess
+
+T = TypeVar("T")
+
+# Bits of NVML's clocks event reasons. Idle (bit 0) slows nothing down that is asked for, and has no word.
+_THROTTLE_REASONS: Mapping[int, str] = {
+    0x002: "application clocks",
+    0x004: "power cap",
+    0x008: "hardware slowdown",
+    0x010: "sync boost",
+    0x020: "software thermal slowdown",
+    0x040: "hardware thermal slowdown",
+    0x080: "power brake",
+    0x100: "display clocks",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The cards of a machine, their driver, and what NVML refused to tell although it is there."""
+
+    gpus: tuple[Gpu, ...] = ()
+    driver: str | None = None
+    cuda_driver: str | None = None
+    error: str | None = None
+
+
+def read_cards(library: ModuleType | None = None) -> Cards:
+    """Every card with what it supports. No library or no card is no error: there are no cards then."""
+    error: str | None = None
+    if library is None:
+        library, error = _pynvml()
+        if library is None:
+            return Cards(error=error)
+    ask = partial(_ask, library)
+    gpus: list[Gpu] = []
+    for index in range(ask(library.nvmlDeviceGetCount) or 0):
+        try:
+            gpus.append(_read_gpu(library, index))
+        except library.NVMLError as lost:
+            error = f"GPU {index}: {lost}"
+    cuda = ask(library.nvmlSystemGetCudaDriverVersion_v2)
+    return Cards(
+        gpus=tuple(gpus),
+        driver=ask(library.nvmlSystemGetDriverVersion),
+        cuda_driver=None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+        error=error,
+    )
+
+
+def gpu_memory_used(uuid: str, library: ModuleType | None = None) -> int | None:
+    """Bytes in use on the card by everybody, as nvidia-smi shows them. None when the card does not say."""
+    library = library or _pynvml()[0]
+    handle = _handle(uuid, library)
+    memory = None if library is None or handle is None else _memory(library, handle)
+    return None if memory is None else memory.used
+
+
+def gpu_temperature(uuid: str, library: ModuleType | None = None) -> float | None:
+    """The card's temperature in degrees C. None when the card does not say."""
+    library = library or _pynvml()[0]
+    handle = _handle(uuid, library)
+    return None if library is None or handle is None else _temperature(library, handle)
+
+
+@cache
+def _pynvml() -> tuple[ModuleType | None, str | None]:
+    """The library, initialised once in this process, or why a machine that has it cannot use it."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return None, None
+    except pynvml.NVMLError as error:
+        return None, str(error)
+    return pynvml, None
+
+
+def _ask(library: ModuleType, question: Callable[..., T], *arguments: object) -> T | None:
+    try:
+        return question(*arguments)
+    except library.NVMLError:
+        return None
+
+
+def _handle(uuid: str, library: ModuleType | None) -> object | None:
+    return None if library is None else _ask(library, library.nvmlDeviceGetHandleByUUID, uuid)
+
+
+def _read_gpu(library: ModuleType, index: int) -> Gpu:
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    ask = partial(_ask, library)
+    memory = _memory(library, handle)
+    return Gpu(
+        index=index,
+        uuid=library.nvmlDeviceGetUUID(handle),
+        name=library.nvmlDeviceGetName(handle),
+        capability=ask(library.nvmlDeviceGetCudaComputeCapability, handle),
+        memory_total_bytes=None if memory is None else memory.total,
+        memory_free_bytes=None if memory is None else memory.free,
+        memory_used_bytes=None if memory is None else memory.used,
+        processes=_processes(library, handle),
+        power_limit_w=_watts(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
+        power_w=_watts(ask(library.nvmlDeviceGetPowerUsage, handle)),
+        temperature_c=_temperature(library, handle),
+        sm_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM),
+        memory_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM),
+        throttle_reasons=_throttle_reasons(ask(library.nvmlDeviceGetCurrentClocksEventReasons, handle)),
+        display_attached=_either(ask(library.nvmlDeviceGetDisplayMode, handle),
+                                 ask(library.nvmlDeviceGetDisplayActive, handle)),
+    )  # fmt: skip
+
+
+class _Memory(Protocol):
+    total: int
+    free: int
+    used: int
+
+
+def _memory(library: ModuleType, handle: object) -> _Memory | None:
+    """Version 2 counts as used what is used; version 1, of older drivers, adds what the driver reserves."""
+    return (_ask(library, library.nvmlDeviceGetMemoryInfo, handle, library.nvmlMemory_v2)
+            or _ask(library, library.nvmlDeviceGetMemoryInfo, handle))  # fmt: skip
+
+
+def _temperature(library: ModuleType, handle: object) -> float | None:
+    degrees = _ask(library, library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU)
+    return None if degrees is None else float(degrees)
+
+
+def _processes(library: ModuleType, handle: object) -> tuple[GpuProcess, ...]:
+    found: dict[int, GpuProcess] = {}
+    for question in (library.nvmlDeviceGetComputeRunningProcesses, library.nvmlDeviceGetGraphicsRunningProcesses):
+        for process in _ask(library, question, handle) or ():
+            found[process.pid] = GpuProcess(process.pid, _process_name(library, process.pid), process.usedGpuMemory)
+    return tuple(found[pid] for pid in sorted(found))
+
+
+def _process_name(library: ModuleType, pid: int) -> str:
+    """NVML's own name first: in a container its process ids are not ours."""
+    import psutil
+
+    if command := _ask(library, library.nvmlSystemGetProcessName, pid):
+        return PurePath(command.split(" ")[0]).name
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:
+        return "?"
+
+
+def _watts(milliwatts: float | None) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000
+
+
+def _throttle_reasons(mask: int | None) -> tuple[str, ...] | None:
+    return None if mask is None else tuple(word for bit, word in _THROTTLE_REASONS.items() if mask & bit)
+
+
+def _either(first: int | None, second: int | None) -> bool | None:
+    return None if first is None and second is None else bool(first) or bool(second)
