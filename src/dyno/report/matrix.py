@@ -41,7 +41,7 @@ def figure(row: Row, scenario: str, name: str) -> float | None:
 
 
 def _prefix_reuse(row: Row) -> str:
-    ttft, hit_rate = figure(row, "prefix_reuse", "ttft_ms.p50"), figure(row, "prefix_reuse", "prefix_hit_rate")
+    ttft, hit_rate = figure(row, "prefix_reuse", "warm_ttft_ms"), figure(row, "prefix_reuse", "hit_rate")
     return number(ttft) if hit_rate is None else f"{number(ttft)}, {hit_rate:.0%}"
 
 
