@@ -1,16 +1,16 @@
 """The values that measuring makes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An OpenAI-compatible server.
+    """An OpenAI-compatible server; `url` with or without `/v1` at its end.
 
     `token_ids` is the half-open range of ids prompts may be drawn from: prompts then are ids, exact in length.
-    Without it prompts are words and their length is what the server's usage says.
-    `vllm` says that vLLM's own counters stand at /metrics.
+    Without it, and in chat, prompts are words and their length is what the server's usage says.
+    `api_key_env` names the variable that holds the API key.
     """
 
     url: str
@@ -58,3 +58,4 @@ class ScenarioResult:
     figures: dict[str, float | None]
     void: tuple[str, ...]
     raw: tuple[Path, ...] = ()  # one compact file per load
+    errors: dict[str, int] = field(default_factory=dict)  # failed requests by kind

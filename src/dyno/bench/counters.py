@@ -1,0 +1,53 @@
+"""What the server itself counted: vLLM's counters before and after a load."""
+
+import time
+from dataclasses import dataclass
+
+from dyno.engine.metrics import Metrics, parse, scrape
+
+_SETTLE_S = 2.0
+_LOOK_EVERY_S = 0.05
+_KV_USAGE = "vllm:kv_cache_usage_perc"
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """vLLM's counters, in tokens, at one moment or between two; None where the server has no such counter."""
+
+    generation_tokens: float | None = None
+    prompt_tokens: float | None = None
+    prefix_cache_queries: float | None = None
+    prefix_cache_hits: float | None = None
+
+    def since(self, before: "Counters") -> "Counters":
+        """What was added since `before`."""
+        return Counters(*(None if now is None or then is None else now - then
+                          for now, then in zip(_values(self), _values(before), strict=True)))  # fmt: skip
+
+
+def read_counters(url: str) -> Counters:
+    """The counters now."""
+    metrics = scrape(url)
+    return Counters() if metrics is None else Counters(*(metrics.total(f"vllm:{name}") for name in Counters.__slots__))
+
+
+def settled_counters(url: str, before: Counters, output_tokens: int | None) -> Counters:
+    """The counters once they hold these output tokens too: vLLM counts a little after it has answered."""
+    deadline = time.monotonic() + _SETTLE_S
+    while True:
+        now = read_counters(url)
+        added = now.since(before).generation_tokens
+        if added is None or output_tokens is None or added >= output_tokens or time.monotonic() > deadline:
+            return now
+        time.sleep(_LOOK_EVERY_S)
+
+
+def kv_usage(page: bytes) -> float | None:
+    """The share of the KV cache in use, from one page of metrics; only its own lines are parsed."""
+    lines = [line for line in page.decode(errors="replace").splitlines() if line.startswith(_KV_USAGE)]
+    metrics: Metrics | None = parse("\n".join(lines) + "\n")
+    return None if metrics is None else metrics.total(_KV_USAGE)
+
+
+def _values(counters: Counters) -> tuple[float | None, ...]:
+    return tuple(getattr(counters, name) for name in Counters.__slots__)

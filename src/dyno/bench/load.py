@@ -1,0 +1,169 @@
+"""One load from its warm-up to its result."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from dyno._version import __version__
+from dyno.bench import stats
+from dyno.bench.answer import Answer, Transcript, read_answer
+from dyno.bench.audit import void_reasons
+from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
+from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
+from dyno.bench.loadgen import Traffic, drive
+from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
+from dyno.bench.raw import save_raw
+from dyno.bench.record import BenchResult, Load, Target
+from dyno.bench.stats import UNKNOWN, Records
+from dyno.errors import DynoError, InputError
+
+_WARM_UP_OUTPUT = 16
+_REFUSED = ("HTTP 400", "HTTP 422")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Which of vLLM's and OpenAI's extras a server takes."""
+
+    ignore_eos: bool = True
+    stream_options: bool = True
+
+
+DIALECTS = (Dialect(), Dialect(ignore_eos=False), Dialect(stream_options=False), Dialect(False, False))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A load measured: its requests, what the server counted meanwhile, and what they are worth."""
+
+    records: Records
+    counted: Counters
+    kv_usage_peak: float | None
+    void: tuple[str, ...]
+
+    def result(self) -> BenchResult:
+        """The figures."""
+        return BenchResult(stats.figures(self.records), self.void, self.records.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    target: Target
+    endpoint: Endpoint
+    key: str | None
+
+    def encode(self, dialect: Dialect, prompts: Sequence[Prompt], output_len: int) -> list[bytes]:
+        path = "/v1/chat/completions" if self.target.chat else "/v1/completions"
+        extras = ({"ignore_eos": True} if dialect.ignore_eos else {}) | (
+            {"stream_options": {"include_usage": True}} if dialect.stream_options else {}
+        )
+        common = {"model": self.target.model, "max_tokens": output_len, "temperature": 0, "stream": True, **extras}
+        return [encode_post(self.endpoint, path, {**self._prompt(prompt), **common}, self.key) for prompt in prompts]
+
+    def _prompt(self, prompt: Prompt) -> dict[str, object]:
+        return {"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
+
+
+def run_load(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> BenchResult:
+    """Measures one closed loop after one warm-up that is not counted.
+
+    Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
+    """
+    return measure(target, load, raw_path, on_progress).result()
+
+
+def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None) -> Measurement:
+    """As run_load, with everything that was seen."""
+    server = connect(target)
+    url = server.endpoint.url
+    dialect, tokens_per_word, before = _warm_up(server, load)
+    requests = server.encode(dialect, measured_prompts(target, load, tokens_per_word), load.output_len)
+    probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
+    answers = [read_answer(transcript) for transcript in traffic.transcripts]
+    records = gather(traffic.transcripts, answers)
+    counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
+    details = [_without(server.key, answer.detail) for answer in answers]
+    void = void_reasons(records, counted, load, details)
+    if raw_path is not None:
+        save_raw(raw_path, records, {
+            "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": asdict(load),
+            "dialect": asdict(dialect), "counted": asdict(counted), "void": void})  # fmt: skip
+    return Measurement(records, counted, max(_kv_usages(traffic), default=None), void)
+
+
+def connect(target: Target) -> _Server:
+    """Reads the URL and the key. InputError when either cannot be used."""
+    key = None
+    if target.api_key_env is not None and not (key := os.environ.get(target.api_key_env, "").strip()):
+        raise InputError(f"--api-key-env: the variable {target.api_key_env} is not set")
+    return _Server(target, parse_url(target.url), key)
+
+
+def get(target: Target, path: str) -> bytes | None:
+    """The body of a 200 answer to one GET, None for any other. DynoError when the server cannot be reached."""
+    server = connect(target)
+    (transcript,) = drive(server.endpoint, [encode_get(server.endpoint, path, server.key)], 1, silence_s=10).transcripts
+    return _body(transcript)
+
+
+def _warm_up(server: _Server, load: Load) -> tuple[Dialect, float, Counters]:
+    """One request that is not counted, said anew as long as the server does not take its form."""
+    prompt = warm_up_prompt(server.target, load)
+    before = read_counters(server.endpoint.url)
+    for dialect in DIALECTS:
+        requests = server.encode(dialect, [prompt], min(load.output_len, _WARM_UP_OUTPUT))
+        answer = read_answer(drive(server.endpoint, requests, 1).transcripts[0])
+        if answer.outcome not in _REFUSED:
+            break
+    if answer.outcome:
+        said = f": {_without(server.key, answer.detail)}" if answer.detail else ""
+        hint = "; name the variable that holds the API key with --api-key-env" if "HTTP 401" in answer.outcome else ""
+        raise DynoError(f"{server.endpoint.url}: the warm-up request failed, {answer.outcome}{said}{hint}")
+    per_word = answer.prompt_tokens / length(prompt) if answer.prompt_tokens else GUESSED_TOKENS_PER_WORD
+    after = settled_counters(server.endpoint.url, before, answer.output_tokens)
+    return dialect, 1.0 if by_ids(server.target) else per_word, after
+
+
+def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Records:
+    """Columns from rows."""
+
+    def column(values: Iterator[int | None]) -> stats.Integers:
+        return np.array([UNKNOWN if value is None else value for value in values], dtype=np.int64)
+
+    return Records(
+        intended_ns=column(item.intended_ns for item in transcripts),
+        sent_ns=column(item.sent_ns for item in transcripts),
+        first_byte_ns=column(item.stamps[0] if item.stamps else None for item in transcripts),
+        last_byte_ns=column(item.stamps[-1] if item.stamps else None for item in transcripts),
+        prompt_tokens=column(answer.prompt_tokens for answer in answers),
+        output_tokens=column(answer.output_tokens for answer in answers),
+        content_counts=column(len(answer.content_ns) for answer in answers),
+        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(answer.content_ns for answer in answers)]),
+        outcomes=tuple(answer.outcome for answer in answers),
+    )
+
+
+def _kv_usages(traffic: Traffic) -> Iterator[float]:
+    for page in traffic.pages:
+        if (body := _body(page)) is not None and (usage := kv_usage(body)) is not None:
+            yield usage
+
+
+def _body(transcript: Transcript) -> bytes | None:
+    if transcript.failure:
+        return None
+    reader = ResponseReader()
+    reader.feed(bytes(transcript.raw))
+    return bytes(reader.body) if reader.status == 200 else None
+
+
+def _without(key: str | None, text: str) -> str:
+    return text.replace(key, "***") if key else text

@@ -1,0 +1,48 @@
+"""Prompts from a seed: token ids, exact in length, or words of ASCII letters."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dyno.bench.record import Load, Target
+from dyno.model.synthetic import words
+
+Prompt = list[int] | str
+
+_WORDS = words(4096)  # known one by one to the demo model; about two tokens each to others
+GUESSED_TOKENS_PER_WORD = 2.0
+
+_WARM_UP, _MEASURED = 0, 1
+
+
+def by_ids(target: Target) -> bool:
+    """Whether prompts for this server are token ids; chat takes none."""
+    return target.token_ids is not None and not target.chat
+
+
+def measured_prompts(target: Target, load: Load, tokens_per_word: float) -> list[Prompt]:
+    """The prompts of a load, the same for the same seed. `tokens_per_word` is for servers that take words."""
+    chance = np.random.default_rng([load.seed, _MEASURED])
+    prefix = _draw(chance, target, load.prefix_len, tokens_per_word)
+    rests = [_draw(chance, target, load.input_len - load.prefix_len, tokens_per_word) for _ in range(load.num_requests)]
+    return [_prompt(target, np.concatenate([prefix, rest])) for rest in rests]
+
+
+def warm_up_prompt(target: Target, load: Load) -> Prompt:
+    """A prompt that shares nothing with the measured ones."""
+    chance = np.random.default_rng([load.seed, _WARM_UP])
+    return _prompt(target, _draw(chance, target, load.input_len, GUESSED_TOKENS_PER_WORD))
+
+
+def length(prompt: Prompt) -> int:
+    """In ids or in words."""
+    return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
+
+
+def _draw(chance: np.random.Generator, target: Target, tokens: int, tokens_per_word: float) -> NDArray[np.int64]:
+    if target.token_ids is not None and not target.chat:
+        return chance.integers(*target.token_ids, size=tokens)
+    return chance.integers(len(_WORDS), size=max(1, round(tokens / tokens_per_word)) if tokens else 0)
+
+
+def _prompt(target: Target, drawn: NDArray[np.int64]) -> Prompt:
+    return drawn.tolist() if by_ids(target) else " ".join(_WORDS[number] for number in drawn.tolist())

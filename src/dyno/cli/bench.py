@@ -1,0 +1,55 @@
+"""`dyno bench`: how fast is this one configuration, or this URL?"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dyno.errors import InputError
+
+if TYPE_CHECKING:
+    from dyno.bench.load import Progress
+
+
+def bench(
+    url: str = typer.Option("", "--url", help="A running server that speaks OpenAI's completions."),
+    model: str = typer.Option("", "--model", help="Its name for the model; may be left out when it lists only one."),
+    chat: bool = typer.Option(False, "--chat", help="Use /v1/chat/completions."),
+    workload: str = typer.Option("chat", "--workload", help="Preset: chat, long or decode."),
+    concurrency: int | None = typer.Option(None, "--concurrency", help="Requests under way at a time."),
+    requests: int | None = typer.Option(None, "--requests", help="Requests that are measured."),
+    input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
+    output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
+    scenario: list[str] = typer.Option(
+        [], "--scenario", help="Tests instead of one load: ttft, throughput, long_context, prefix_reuse."
+    ),
+    seed: int | None = typer.Option(None, "--seed", help="Of the prompts; fresh ones when left out.", min=0),
+    raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
+    api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Measure any OpenAI-compatible server: latencies, throughput, and whether the figures can be trusted."""
+    from dyno.bench import measure
+    from dyno.bench.record import Target
+
+    if not url:
+        raise InputError("--url: say which server to measure, for instance --url http://127.0.0.1:8000")
+    lengths = {"concurrency": concurrency, "num_requests": requests, "input_len": input_len, "output_len": output_len}
+    wish = measure.Wish(measure.wished_workload(workload, lengths), tuple(scenario), seed, raw)
+    measured = measure.measure_url(Target(url, model, chat, api_key_env=api_key_env), wish, _progress())
+    print(json.dumps(measure.as_json(measured)) if as_json else measure.as_text(measured))
+    if measured.void:
+        raise typer.Exit(1)
+
+
+def _progress() -> "Progress | None":
+    """One line that is written over, where somebody may be looking."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, of: int) -> None:
+        print(f"\r{done} of {of} requests", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show
