@@ -7,7 +7,8 @@ from plotly.offline import get_plotlyjs
 
 from dyno.errors import DynoError
 from dyno.report.figures import charts
-from dyno.report.html import LOG_TAIL_LINES, log_tails, render_html, write_report
+from dyno.report.folder import LOG_TAIL_LINES, log_tails, write_report
+from dyno.report.html import render_html
 from dyno.report.matrix import matrix_table
 from dyno.report.wording import verdict_sentence
 from dyno.workload import Objective

@@ -26,37 +26,28 @@ def report(
 
     folder = study or newest_study()
     outcome = load_outcome(folder)
-    chosen: Format = "json" if as_json else format
-    if chosen == "html" and output is None:
-        from dyno.report.html import write_report
+    if output is not None:
+        try:
+            output.write_text(_text(outcome, folder, "json" if as_json else format, width=140), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--output {output}: cannot be written ({error.strerror}); name another file") from error
+        print(output)
+    elif format == "html" and not as_json:
+        from dyno.report.folder import write_report
 
-        typer.echo(write_report(folder, outcome))
-        return
-    if chosen == "terminal" and output is None:
-        from rich.console import Console
-
-        from dyno.report.terminal import render_terminal
-
-        render_terminal(outcome, Console())
-        return
-    text = _rendered(outcome, folder, chosen)
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--output {output}: cannot be written ({error.strerror}); name another file") from error
-    typer.echo(output)
+        print(write_report(folder, outcome))
+    else:
+        print(_text(outcome, folder, "json" if as_json else format), end="")
 
 
-def _rendered(outcome: "Outcome", folder: Path, format: Format) -> str:
+def _text(outcome: "Outcome", folder: Path, format: Format, width: int | None = None) -> str:
     if format == "markdown":
         from dyno.report.markdown import render_markdown
 
         return render_markdown(outcome)
     if format == "html":
-        from dyno.report.html import log_tails, render_html
+        from dyno.report.folder import log_tails
+        from dyno.report.html import render_html
 
         return render_html(outcome, log_tails(outcome, folder))
     if format == "json":
@@ -65,12 +56,11 @@ def _rendered(outcome: "Outcome", folder: Path, format: Format) -> str:
         from dyno.report.jsonout import outcome_json
 
         return json.dumps(outcome_json(outcome), indent=2) + "\n"
-    from io import StringIO
-
     from rich.console import Console
 
     from dyno.report.terminal import render_terminal
 
-    file = StringIO()
-    render_terminal(outcome, Console(file=file, width=140))
-    return file.getvalue()
+    console = Console(width=width, force_terminal=None if width is None else False)
+    with console.capture() as capture:
+        render_terminal(outcome, console)
+    return capture.get()

@@ -2,22 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dyno.errors import DynoError
 from dyno.report import matrix, wording
 from dyno.report.figures import charts
 from dyno.report.matrix import NOTHING, matrix_table, number
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 from dyno.units import format_bytes, format_seconds
-
-LOG_TAIL_LINES = 40
 
 # What is shown of a start, and how.
 _FACTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
@@ -51,29 +47,6 @@ def render_html(outcome: Outcome, logs: Mapping[str, str]) -> str:
         troubles=[(step, _tail(step, logs)) for step in wording.troubles(outcome)],
         plotly=Markup(get_plotlyjs()),
     )
-
-
-def write_report(folder: Path, outcome: Outcome) -> Path:
-    """The page of the study in this folder, written there as report.html. DynoError when it cannot be."""
-    page = folder / "report.html"
-    try:
-        page.write_text(render_html(outcome, log_tails(outcome, folder)), encoding="utf-8")
-    except OSError as error:
-        raise DynoError(f"{page}: cannot be written ({error.strerror}); the study is kept, so make room and run "
-                        f"dyno report --study {folder} --format html") from error  # fmt: skip
-    return page
-
-
-def log_tails(outcome: Outcome, folder: Path) -> dict[str, str]:
-    """The last lines of the engine's log of every step that went wrong; a log that is gone is left out."""
-    tails = {}
-    for log in {step.log for step in wording.troubles(outcome) if step.log}:
-        try:
-            text = (folder / log).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        tails[log] = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
-    return tails
 
 
 def _tail(step: Step, logs: Mapping[str, str]) -> str:
