@@ -25,7 +25,7 @@ from dyno.engine.facts import StartFacts, read_facts
 from dyno.engine.failures import Cause, Failure, diagnose
 from dyno.engine.launcher import Launch, build_launch
 from dyno.errors import EngineFailed, EnvironmentBroken
-from dyno.hardware.probe import gpu_memory_used, gpu_processes
+from dyno.hardware.nvml import gpu_memory_used, read_cards
 from dyno.units import format_bytes
 
 POLL_S = 0.2
@@ -168,7 +168,7 @@ class EngineProcess:
         exit_code = self._leash.exit_code if self._leash else None
         self.state = State.FAILED
         self.stop(grace_s=GRACE_S / 3)
-        neighbours = gpu_processes(self.device_uuid) if self.device_uuid else ()
+        neighbours = [process for gpu in read_cards().gpus if gpu.uuid == self.device_uuid for process in gpu.processes]
         self._failure = diagnose(self._log(), exit_code, timed_out, neighbours)
         return self._failure
 
