@@ -11,11 +11,13 @@ from types import ModuleType
 
 import psutil
 
-from dyno.hardware.nvml import read_cards
+from dyno.hardware.nvml import gpu_memory_used, gpu_temperature, read_cards
 from dyno.hardware.spec import Cpu, Hardware
 
+__all__ = ["gpu_memory_used", "gpu_temperature", "read_hardware"]
+
 # The flags that choose vLLM's CPU kernels, as /proc/cpuinfo spells them on x86 and on ARM.
-_ISA = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
+_ISA = ("sse4_2", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
         "asimd", "asimddp", "bf16", "i8mm", "sve", "sve2")  # fmt: skip
 
 
