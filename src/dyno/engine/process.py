@@ -140,23 +140,23 @@ class EngineProcess:
 
     def _wait_until_ready(self, leash: "Leash", deadline: float, on_progress: Callable[[str], None] | None) -> None:
         told = None
-        while not self._answers():
+        while not self._answers(deadline - time.monotonic()):
             leash.listen(POLL_S)
             if leash.error:
                 raise EnvironmentBroken(f"{self.environment.python} cannot be run: {leash.error}; see `dyno env list`")
             if leash.has_ended() or time.monotonic() > deadline:
                 failure = self._fail(timed_out=not leash.has_ended())
-                message = f"{failure.cause}: {failure.detail}; {failure.remedy} (log: {self.log_path})"
+                message = f"{failure.cause}: {failure.detail}\n{failure.remedy} Log: {self.log_path}"
                 raise EngineFailed(message, failure)
             if on_progress and (phase := newest_phase(self._log())) != told:
                 on_progress(phase)
                 told = phase
 
-    def _answers(self) -> bool:
+    def _answers(self, seconds_left: float) -> bool:
         """Only our own child counts: an orphan of an earlier run can answer on the same port."""
         return (client.health(self.url)
                 and self._nonce in (client.served_models(self.url) or ())
-                and client.canary(self.url, self.model_name, CANARY_S)
+                and client.canary(self.url, self.model_name, max(POLL_S, min(CANARY_S, seconds_left)))
                 and self._leash is not None and not self._leash.has_ended())  # fmt: skip
 
     def _facts(self, ready_s: float) -> StartFacts:

@@ -1,0 +1,85 @@
+import pytest
+
+from dyno.engine.args import EngineArgs
+from dyno.engine.environment import Environment
+from dyno.engine.launcher import build_launch
+
+ENVIRONMENT = Environment("cpu", "venv", "/envs/cpu/venv/bin/python", (), "cpu", "0.32.0+cpu", "3.12.1", "2.13.0+cpu")
+ADOPTED = Environment("gpu", "adopted", "/usr/bin/python3", ("/gpu/site",), "cuda", "0.26.0", "3.12.1", "2.11.0+cu130")
+
+
+@pytest.fixture(autouse=True)
+def _home(monkeypatch):
+    monkeypatch.setenv("DYNO_HOME", "/dyno")
+
+
+def launch(args, inherited=(), environment=ENVIRONMENT, device=None, eager=False):
+    return build_launch(environment, args, 8123, "dyno-nonce", device, dict(inherited), eager)
+
+
+def test_the_command_line_serves_on_loopback_under_the_models_name_and_the_nonce():
+    made = launch(EngineArgs("org/model", (("max_num_seqs", 8),)))
+    assert made.argv == ("/envs/cpu/venv/bin/python", "-m", "vllm.entrypoints.cli.main", "serve", "org/model",
+                         "--max-num-seqs", "8", "--host", "127.0.0.1", "--port", "8123",
+                         "--served-model-name", "org/model", "dyno-nonce")  # fmt: skip
+    assert (made.url, made.model_name, made.nonce) == ("http://127.0.0.1:8123", "org/model", "dyno-nonce")
+
+
+@pytest.mark.parametrize(("pinned", "names"), [("chat", ("chat",)), (("chat", "other"), ("chat", "other"))])
+def test_pinned_served_names_stay_in_front_of_the_nonce(pinned, names):
+    made = launch(EngineArgs("org/model", (("served_model_name", pinned),)))
+    assert made.argv[-len(names) - 2 :] == ("--served-model-name", *names, "dyno-nonce")
+    assert made.model_name == "chat"
+
+
+def test_where_a_users_own_command_listens_gives_way():
+    flags = (("host", "0.0.0.0"), ("port", 8000), ("api_key", "secret"), ("enable_lora", True))
+    made = launch(EngineArgs("org/model", flags, (("VLLM_API_KEY", "secret"),)))
+    assert made.argv[4:10] == ("org/model", "--enable-lora", "--host", "127.0.0.1", "--port", "8123")
+    assert "secret" not in (*made.argv, *made.env.values())
+
+
+def test_inherited_vllm_variables_are_dropped_and_the_others_stay():
+    made = launch(EngineArgs("org/model"), {"VLLM_ATTENTION_BACKEND": "X", "OMP_NUM_THREADS": "3", "HF_TOKEN": "t"})
+    assert "VLLM_ATTENTION_BACKEND" not in made.env
+    assert (made.env["OMP_NUM_THREADS"], made.env["HF_TOKEN"]) == ("3", "t")
+
+
+def test_the_environments_folders_come_first():
+    made = launch(EngineArgs("org/model"), {"PATH": "/bin", "PYTHONPATH": "/mine"}, ADOPTED)
+    assert made.env["PATH"] == "/usr/bin:/bin"
+    assert made.env["PYTHONPATH"] == "/gpu/site:/mine"
+    assert "PYTHONPATH" not in launch(EngineArgs("org/model")).env
+
+
+def test_dynos_own_variables():
+    env = launch(EngineArgs("org/model")).env
+    ours = {name: env.get(name) for name in ("VLLM_CACHE_ROOT", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK",
+                                             "PYTHONUNBUFFERED", "VLLM_USE_AOT_COMPILE")}  # fmt: skip
+    assert ours == {"VLLM_CACHE_ROOT": "/dyno/cache/vllm", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
+                    "PYTHONUNBUFFERED": "1", "VLLM_USE_AOT_COMPILE": "0"}  # fmt: skip
+    assert "VLLM_USE_AOT_COMPILE" not in launch(EngineArgs("org/model"), environment=ADOPTED).env
+
+
+def test_the_card_is_named_by_uuid():
+    assert launch(EngineArgs("org/model"), {"CUDA_VISIBLE_DEVICES": "1"}, ADOPTED, "GPU-12").env[
+        "CUDA_VISIBLE_DEVICES"] == "GPU-12"  # fmt: skip
+    assert launch(EngineArgs("org/model"), {"CUDA_VISIBLE_DEVICES": "1"}).env["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_the_configurations_variables_win_over_all():
+    asked = {"VLLM_CACHE_ROOT": "/mine", "VLLM_USE_AOT_COMPILE": "1", "PYTHONUNBUFFERED": "0", "HF_HUB_OFFLINE": "0"}
+    env = launch(EngineArgs("/", env=tuple(asked.items())), {"HF_HUB_OFFLINE": "1"}).env
+    assert {name: env[name] for name in asked} == asked
+
+
+def test_a_local_folder_needs_no_hub(tmp_path):
+    assert launch(EngineArgs(str(tmp_path))).env["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in launch(EngineArgs("org/model")).env
+
+
+def test_a_machine_that_cannot_compile_runs_eagerly():
+    assert "--enforce-eager" in launch(EngineArgs("org/model"), eager=True).argv
+    asked_not_to = launch(EngineArgs("org/model", (("enforce_eager", False),)), eager=True)
+    assert "--enforce-eager" in asked_not_to.argv
+    assert "--no-enforce-eager" not in asked_not_to.argv
