@@ -36,28 +36,32 @@ def test_a_nested_text_config_holds_the_language_models_fields(write_config):
 
 
 def test_all_problems_are_reported_with_file_field_and_remedy(write_config):
-    folder = write_config("vocab_size", hidden_size="2560", head_dim=0, text_config=[], architectures="Qwen3",
-                          quantization_config={"quant_method": 8}, num_hidden_layers=True, torch_dtype=16)  # fmt: skip
+    folder = write_config("vocab_size", hidden_size="2560", head_dim=0, architectures="Qwen3", num_hidden_layers=True,
+                          quantization_config={"quant_method": 8}, torch_dtype=16)  # fmt: skip
     with pytest.raises(InputError) as caught:
         read(folder)
     assert [problem.removeprefix(f"{folder}/config.json: ").partition(";")[0] for problem in caught.value.problems] == [
-        "text_config is [], not an object",
+        "architectures is 'Qwen3': input should be a valid list",
         "lacks the field vocab_size",
-        "hidden_size is '2560', not a whole number above 0",
-        "num_hidden_layers is True, not a whole number above 0",
-        "architectures is 'Qwen3', not a list of names",
-        "head_dim is 0, not a whole number above 0",
-        "torch_dtype is 16, not a text",
-        "quantization_config.quant_method is 8, not a text",
+        "hidden_size is '2560': input should be a valid integer",
+        "num_hidden_layers is True: input should be a valid integer",
+        "head_dim is 0: input should be greater than 0",
+        "torch_dtype is 16: input should be a valid string",
+        "quantization_config.quant_method is 8: input should be a valid string",
     ]
     assert all("take the config.json that came with the model" in problem for problem in caught.value.problems)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "is not JSON"), (b"\xff\xfe{", "is not JSON"), (b"[1]", "holds a list, not an object"), (b"null", "null")],
+    [
+        (b"{", r"\(Expecting property name"),
+        (b"\xff\xfe{", r"\('utf"),
+        (b"[1]", r"\(it holds list\)"),
+        (b"null", r"\(it holds NoneType\)"),
+    ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path, content, message):
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(InputError, match=rf"config\.json: .*{message}"):
+    with pytest.raises(InputError, match=rf"config\.json: is not a JSON object {message}.*; take the config"):
         read(tmp_path)

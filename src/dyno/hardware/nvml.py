@@ -62,17 +62,15 @@ def read_cards(library: ModuleType | None = None) -> Cards:
 
 def gpu_memory_used(uuid: str, library: ModuleType | None = None) -> int | None:
     """Bytes in use on the card by everybody, as nvidia-smi shows them. None when the card does not say."""
-    library = library or _pynvml()[0]
-    handle = _handle(uuid, library)
-    memory = None if library is None or handle is None else _memory(library, handle)
-    return None if memory is None else memory.used
+    card = _find(uuid, library)
+    memory = _memory(*card) if card else None
+    return memory.used if memory else None
 
 
 def gpu_temperature(uuid: str, library: ModuleType | None = None) -> float | None:
     """The card's temperature in degrees C. None when the card does not say."""
-    library = library or _pynvml()[0]
-    handle = _handle(uuid, library)
-    return None if library is None or handle is None else _temperature(library, handle)
+    card = _find(uuid, library)
+    return _temperature(*card) if card else None
 
 
 @cache
@@ -96,8 +94,10 @@ def _ask(library: ModuleType, question: Callable[..., T], *arguments: object) ->
         return None
 
 
-def _handle(uuid: str, library: ModuleType | None) -> object | None:
-    return None if library is None else _ask(library, library.nvmlDeviceGetHandleByUUID, uuid)
+def _find(uuid: str, library: ModuleType | None) -> tuple[ModuleType, object] | None:
+    library = library or _pynvml()[0]
+    handle: object = None if library is None else _ask(library, library.nvmlDeviceGetHandleByUUID, uuid)
+    return None if library is None or handle is None else (library, handle)
 
 
 def _read_gpu(library: ModuleType, index: int) -> Gpu:
