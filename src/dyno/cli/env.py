@@ -38,7 +38,7 @@ def adopt(
     as_json: Json = False,
 ) -> None:
     """Use an interpreter that is there already. Nothing is installed into it."""
-    from dyno.engine.environment import adopt_environment
+    from dyno.engine.adopt import adopt_environment
 
     say(f"verifying {python}: importing vLLM and reading its flags")
     made = asdict(adopt_environment(name, python, tuple(filter(None, pythonpath.split(os.pathsep)))))

