@@ -62,9 +62,7 @@ def run(words: list[str]) -> int:
     try:
         if pinned and (not ours or ours[0] not in TAKES_FLAGS):
             raise InputError(f"flags after `--` are vLLM's and go with {' or '.join(TAKES_FLAGS)}, not here")
-        app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned)
-    except typer.Exit as exit_:
-        return exit_.exit_code
+        code = app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned)
     except typer.TyperException as error:
         return _complain(InputError(error.format_message() + _hint(error)), wants_json)
     except DynoError as error:
@@ -77,7 +75,7 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  (the edge: a fault of ours still ends in one message)
         fault = DynoError(f"internal error: {type(error).__name__}: {error}; run again with --debug to see where")
         return _complain(fault, wants_json, error)
-    return 0
+    return int(code or 0)
 
 
 def _hint(error: typer.TyperException) -> str:

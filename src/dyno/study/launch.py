@@ -121,7 +121,7 @@ class Launch:
 
     def write(self, step: Step) -> None:
         append(self.session.folder, StepLine(step))
-        self.tell("test", f"{step.scenario}: {step.state}")
+        self.tell("test", f"{step.scenario}: {_summary(step)}")
 
 
 def _start_figures(facts: StartFacts) -> dict[str, float | None]:
@@ -132,3 +132,20 @@ def _start_figures(facts: StartFacts) -> dict[str, float | None]:
 def _peak(steps: list[Step], figure: str) -> float | None:
     known = [value for step in steps if (value := step.figures.get(figure)) is not None]
     return max(known, default=None)
+
+
+# The figure of each test that says most, and its unit.
+_TELLING = {"startup": ("ready_s", "s to ready"), "ttft": ("ttft_ms.p50", "ms to the first token"),
+            "throughput": ("output_throughput", "tokens/s"), "long_context": ("ttft_ms.p50", "ms to the first token"),
+            "prefix_reuse": ("warm_ttft_ms", "ms to the first token of a repeated prefix"),
+            "memory": ("kv_cache_tokens", "KV tokens")}  # fmt: skip
+
+
+def _summary(step: Step) -> str:
+    """The last figures, for whoever watches."""
+    if step.failure:
+        return f"{step.state}: {step.failure.cause}"
+    figure, unit = _TELLING[step.scenario]
+    value = step.figures.get(figure)
+    told = "" if value is None else f"{value:,.4g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
+    return f"{step.state} {'; '.join(step.void)}" if step.state == "void" else told or step.state

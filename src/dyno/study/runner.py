@@ -17,8 +17,9 @@ def run_study(session: Session, watch: Watch) -> Journal:
 
     A failed launch is a result and the study goes on; what was finished is on disk whenever this is interrupted.
     """
-    clock = _Clock(watch, time.monotonic())
     journal = read_journal(session.folder)
+    alone = len(journal.study.candidates) == 1
+    clock = _Clock(watch, time.monotonic(), 0 if alone else 2 * session.spec.pairs)
     order = Order(
         tuple(candidate.name for candidate in journal.study.candidates[1:]), session.spec.tests, session.spec.seed
     )
@@ -27,7 +28,7 @@ def run_study(session: Session, watch: Watch) -> Journal:
             clock.note(session.folder, f"The budget is spent: {plan.total - plan.place + 1} launches were not made.")
             break
         journal = _launch(session, journal, plan, clock)
-    if not order.candidates or session.spec.pairs == 0:
+    if alone or session.spec.pairs == 0:
         return journal
     if journal.confirm is None:
         journal = _decide(session, journal, clock)
@@ -42,14 +43,14 @@ def run_study(session: Session, watch: Watch) -> Journal:
 class _Clock:
     """Tells the watcher how far a study is."""
 
-    def __init__(self, watch: Watch, started: float) -> None:
-        self._watch = watch
-        self._started = started
+    def __init__(self, watch: Watch, started: float, confirming: int) -> None:
+        self._watch, self._started, self._confirming = watch, started, confirming
         self._launches: list[float] = []
 
     def tell(self, kind: ProgressKind, plan: LaunchPlan, text: str) -> None:
         mean = sum(self._launches) / len(self._launches) if self._launches else None
-        expected = None if mean is None else mean * (plan.total - plan.place + 1)
+        left = plan.total - plan.place + 1 + (self._confirming if plan.phase == "screen" else 0)
+        expected = None if mean is None else mean * left
         elapsed = time.monotonic() - self._started
         self._watch(Progress(kind, plan.phase, plan.place, plan.total, plan.candidate, text, elapsed, expected))
 
