@@ -22,7 +22,9 @@ class Bench:
     env: dict[str, str]
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*DYNO, *words], cwd=self.cwd, env=self.env | env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            [*DYNO, *words], cwd=self.cwd, env=self.env | env, capture_output=True, text=True, timeout=300
+        )
 
     def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
         return subprocess.Popen([*DYNO, *words], cwd=self.cwd, env=self.env | env, text=True,

@@ -17,9 +17,9 @@ MODEL = ModelSpec("./m", "/m", "Qwen3ForCausalLM", 4096, 40960, 1024, 4, 16, 4, 
 
 def step(launch, candidate, scenario="throughput", figure=100.0, **changes):
     """A finished test; `figure` is its output_throughput."""
-    given = {"block": 1, "phase": "screen", "pair": None, "seed": 1, "state": "complete",
-             "figures": {"output_throughput": figure, "ttft_ms.p95": 50.0} if scenario == "throughput" else {}} | changes  # fmt: skip
-    return Step(launch=launch, candidate=candidate, scenario=scenario, **given)
+    figures = {"output_throughput": figure, "ttft_ms.p95": 50.0} if scenario == "throughput" else {}
+    given = {"block": 1, "phase": "screen", "pair": None, "seed": 1, "state": "complete", "figures": figures}
+    return Step(launch=launch, candidate=candidate, scenario=scenario, **given | changes)
 
 
 def failed(launch, candidate, **changes):

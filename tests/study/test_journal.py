@@ -1,9 +1,13 @@
 import json
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from made import ENGINE, FACTS, HARDWARE, MODEL, failed, journal, step
 
 from dyno.errors import InputError
+from dyno.hardware.spec import Gpu
 from dyno.study.journal import JOURNAL, BlockLine, NoteLine, StepLine, append, drop_torn_line, read_journal
 from dyno.study.store import check_resumable, create_study, enter_block, newest_study
 
@@ -71,8 +75,6 @@ def test_a_folder_that_holds_a_study_is_not_overwritten(folder):
 
 
 def test_resume_refuses_a_changed_spec_another_engine_and_another_machine_all_at_once(folder):
-    from dataclasses import replace
-
     read = read_journal(folder)
     engine = replace(ENGINE, version="0.33.0")
     machine = replace(HARDWARE, cpu=replace(HARDWARE.cpu, name="Other CPU"))
@@ -90,17 +92,18 @@ def test_resume_takes_the_same_words_again(folder):
 
 
 def test_the_same_machine_goes_on_in_its_block_and_another_starts_its_own(folder):
-    from dataclasses import replace
-
-    from dyno.hardware.spec import Gpu
-
     assert enter_block(folder, HARDWARE) == 1
     assert enter_block(folder, HARDWARE) == 1
     assert enter_block(folder, replace(HARDWARE, gpus=(Gpu(0, "GPU-other", "H200"),))) == 2
     assert "its own baseline" in read_journal(folder).notes[-1]
 
 
-def test_the_newest_study_is_the_one_written_to_last(tmp_path, monkeypatch, folder):
+def test_the_newest_study_is_the_one_written_to_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="no study under ./studies"):
+    with pytest.raises(InputError, match=r"no study under \./studies"):
         newest_study()
+    made, _ = journal([])
+    for name, written in (("one", 20), ("two", 10)):
+        create_study(Path("studies") / name, made.study.spec, MODEL, ENGINE, HARDWARE, made.study.candidates)
+        os.utime(Path("studies") / name / JOURNAL, (written, written))
+    assert newest_study().name == "one"

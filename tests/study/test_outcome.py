@@ -11,8 +11,8 @@ def outcome(steps, **given):
 
 def six(ours, theirs=100.0):
     """Six pairs whose ratio scatters by one percent."""
-    return [each for number in range(6)
-            for each in pair(number, 10 + 2 * number, "fast", ours * (1 + 0.01 * (number % 3 - 1)), theirs)]  # fmt: skip
+    scatter = (0.99, 1.0, 1.01)
+    return [each for n in range(6) for each in pair(n, 10 + 2 * n, "fast", ours * scatter[n % 3], theirs)]
 
 
 SCREEN = [*whole(0, "baseline"), *whole(1, "eager", 90.0), *whole(2, "fast", 130.0), *whole(3, "baseline", 110.0)]
@@ -93,9 +93,9 @@ def test_lower_is_better_for_a_latency():
 
 
 def test_a_pair_with_a_void_launch_is_left_out():
-    broken = [each for each in six(130) if each.launch != 10] + [
-        step(10, "baseline", phase="confirm", pair=0, state="void"), step(10, "baseline", "startup", phase="confirm", pair=0)]  # fmt: skip
-    assert outcome(SCREEN + broken, confirm=("fast", 6)).verdict.pairs == 5
+    void = whole(10, "baseline", phase="confirm", pair=0, state="void")
+    steps = [*SCREEN, *void, *(each for each in six(130) if each.launch != 10)]
+    assert outcome(steps, confirm=("fast", 6)).verdict.pairs == 5
 
 
 def test_pairs_are_never_made_across_blocks():
