@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,6 @@ def _bytes(gib: float | None) -> int | None:
 
 def _cpu_warm_up_s(log: str) -> float | None:
     """The CPU engine does not say how long it compiled; the stamps of its first and last line do, to the second."""
-    stamps = [re.search(rf"(\d\d-\d\d \d\d:\d\d:\d\d) \[.*{text}", log) for text in _CPU_WARM_UP]
-    if not (stamps[0] and stamps[1]):
-        return None
-    start, end = (datetime.strptime("2000-" + stamp[1], "%Y-%m-%d %H:%M:%S") for stamp in stamps if stamp)
-    return (end - start).total_seconds()
+    found = [re.search(rf"(\d\d):(\d\d):(\d\d) \[.*{text}", log) for text in _CPU_WARM_UP]
+    seconds = [3600 * int(at[1]) + 60 * int(at[2]) + int(at[3]) for at in found if at]
+    return float((seconds[1] - seconds[0]) % 86400) if len(seconds) == 2 else None

@@ -49,7 +49,9 @@ class _Signature:
 
 
 _OOM = r"OutOfMemoryError|CUDA (?:error: )?out of memory|can't allocate memory|std::bad_alloc|^MemoryError"
-_LESS_KV = "raise --gpu-memory-utilization, or make room with fp8 weights or an fp8 KV cache"
+_MORE_KV = "give the KV cache more memory (--gpu-memory-utilization; VLLM_CPU_KVCACHE_SPACE on a CPU), or use fp8"
+_DAMAGED = "The model's files are damaged or incomplete: download them again."
+_SILENT = "A process of the engine ended without a word. Mostly the kernel kills for lack of memory: see dmesg."
 
 # First match wins: the special before the general, what explains before what follows from it.
 _SIGNATURES = (
@@ -60,9 +62,9 @@ _SIGNATURES = (
     _Signature(Cause.MEMORY_TAKEN, _OOM, "End what else uses the card: no memory was left to begin with.",
                frame=r"in init_device"),
     _Signature(Cause.KV_TOO_SMALL, r"To serve at least one request .*estimated maximum model length is (?P<length>\d+)",
-               f"Set --max-model-len to {{length}} or less, or {_LESS_KV}."),
+               f"Set --max-model-len to {{length}} or less, or {_MORE_KV}."),
     _Signature(Cause.KV_TOO_SMALL, r"To serve at least one request|No available memory for the cache blocks",
-               f"Lower --max-model-len, or {_LESS_KV}."),
+               f"Lower --max-model-len, or {_MORE_KV}."),
     _Signature(Cause.OOM_PROFILE, r"Available memory on node \d+ \((?P<free>[\d.]+)/.* is less than requested memory",
                "Set VLLM_CPU_KVCACHE_SPACE or --kv-cache-memory-bytes below the {free} GiB that are free."),
     _Signature(Cause.OOM_PROFILE, r"out of memory occurred when warming up", "Lower --max-num-seqs."),
@@ -81,8 +83,10 @@ _SIGNATURES = (
     _Signature(Cause.MODEL_FILES, r"GatedRepoError: |401 Client Error|403 Client Error",
                "Accept the model's licence on Hugging Face and log in (hf auth login)."),
     _Signature(Cause.MODEL_FILES, r"is not a valid JSON file|`model_type` key in its config|SafetensorError"
-               r"|Can't load tokenizer|Couldn't instantiate the backend tokenizer|There is no module or parameter named",
-               "The model's files are damaged or incomplete: download them again."),
+               r"|Can't load tokenizer|Couldn't instantiate the backend tokenizer|JSONDecodeError"
+               r"|There is no module or parameter named", _DAMAGED),
+    _Signature(Cause.MODEL_FILES, r"^(?:[\w.]+Error|struct\.error)\b", _DAMAGED,
+               frame=r"in (?:parse_safetensors_file_metadata|safetensors_weights_iterator)"),
     _Signature(Cause.MODEL_FILES, r"Model architectures .* are not supported|does not recognize this architecture",
                "This vLLM release does not know the architecture: use a newer one."),
     _Signature(Cause.BAD_ARGUMENT, r"unrecognized arguments:.*|error: argument .*",
@@ -92,11 +96,15 @@ _SIGNATURES = (
     _Signature(Cause.BAD_ARGUMENT, r"(?:is|are) not valid for this configuration|[Uu]nknown attention backend"
                r"|[Ii]nvalid attention backend|World size \(\d+\) is larger|decrease DP/TP/PP",
                "Leave the flag out, or give it a value that this machine can run."),
-    _Signature(Cause.BAD_ARGUMENT, r"^\s*Value error, .*", "Correct the value, or leave the flag out."),
+    _Signature(Cause.BAD_ARGUMENT, r"^\s*Value error, .*|^\w+\n\s+Input should be .*",
+               "Correct the value, or leave the flag out."),
     _Signature(Cause.BAD_ARGUMENT, r"^NotImplementedError: .*|^\w*ValidationError: .*",
                "Leave out what this build of vLLM cannot do."),
-    _Signature(Cause.KILLED, r"died unexpectedly \(exit code: -9\)",
-               "Something killed a worker, most likely the kernel for lack of memory: see its log (dmesg)."),
+    _Signature(Cause.KILLED, r"died unexpectedly \(exit code: -9\)|Failed core proc\(s\): .*: -9\b", _SILENT),
+    _Signature(Cause.KILLED, r"WorkerProc initialization failed", _SILENT,
+               frame=r"\A(?![\s\S]*WorkerProc failed to start)"),
+    _Signature(Cause.DIED, r"engine core exited unexpectedly|Engine core proc \S+ died unexpectedly", _SILENT,
+               frame=r"\A(?![\s\S]*EngineCore encountered a fatal error)"),
 )  # fmt: skip
 
 _PREFIX = re.compile(
@@ -105,13 +113,15 @@ _PREFIX = re.compile(
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*")
 _POINTS_ELSEWHERE = re.compile(r"root cause|stack trace")
+_SOURCE = "    "  # a traceback's echo of source holds messages that were never said
 _TAIL_LINES = 30
 _DETAIL_LENGTH = 400
 
 
 def diagnose(log: str, exit_code: int | None, timed_out: bool, neighbours: Sequence[GpuProcess] = ()) -> Failure:
     """Why a launch failed: what the log says, else the way it ended. `neighbours` are others on the card."""
-    lines = [_PREFIX.sub("", line) for line in _COLOUR.sub("", log).splitlines()]
+    spoken = (_PREFIX.sub("", line) for line in _COLOUR.sub("", log).splitlines())
+    lines = [line for line in spoken if line.strip() and not line.startswith(_SOURCE)]
     tail = "\n".join(log.splitlines()[-_TAIL_LINES:])
     cause, detail, remedy = _said(lines) or _ended(lines, exit_code, timed_out)
     if neighbours and cause in (Cause.MEMORY_TAKEN, Cause.OOM_LOAD, Cause.OOM_PROFILE, Cause.OOM_GRAPHS):
@@ -126,21 +136,22 @@ def _said(lines: Sequence[str]) -> tuple[Cause, str, str] | None:
     for signature in _SIGNATURES:
         match = re.search(signature.line, text, re.MULTILINE)
         if match and re.search(signature.frame, text):
-            detail = text[text.rfind("\n", 0, match.start()) + 1 :].split("\n", 1)[0].split(" [type=")[0].strip()
-            return signature.cause, detail, signature.remedy.format_map(match.groupdict())
+            start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
+            detail = text[start : end if end >= 0 else None].split(" [type=")[0]
+            return signature.cause, " ".join(detail.split()), signature.remedy.format_map(match.groupdict())
     return None
 
 
 def _ended(lines: Sequence[str], exit_code: int | None, timed_out: bool) -> tuple[Cause, str, str]:
-    spoken = [line.strip() for line in lines if line.strip()] or ["the log is empty"]
+    spoken = [line.strip() for line in lines] or ["the log is empty"]
     if timed_out:
         return Cause.TIMEOUT, spoken[-1], "Allow more time, or see in the log what it was waiting for."
     if exit_code in (-9, 137):
-        remedy = "If nobody killed it, the kernel did for lack of memory: see dmesg, and use less memory."
-        return Cause.KILLED, f"ended by SIGKILL after: {spoken[-1]}", remedy
-    errors = [line for line in spoken if _ERROR.match(line) and not _POINTS_ELSEWHERE.search(line)]
+        return Cause.KILLED, f"ended by SIGKILL after: {spoken[-1]}", _SILENT
+    errors = [line for line in spoken if _ERROR.match(line)]
+    roots = [line for line in errors if not _POINTS_ELSEWHERE.search(line)]
     ending = "" if exit_code is None else f" (exit code {exit_code})"
-    return Cause.DIED, (errors or spoken)[-1] + ending, "See the end of the log."
+    return Cause.DIED, (roots or errors or spoken)[-1] + ending, "See the end of the log."
 
 
 def _named(neighbours: Sequence[GpuProcess]) -> Iterator[str]:
