@@ -141,8 +141,6 @@ def test_all_problems_are_reported_together():
         "--quantization: needs a value",
         "--max-lora-rank: '9' is not one of 8, 16",
         "--gpu-memory-utilization: '90%' is not a number",
-        "--port cannot be given: Dyno starts every engine on loopback at a free port of its own",
-        "--ssl-keyfile cannot be given: Dyno talks to its own engine without TLS and without a key",
         "--hf-token cannot be given: a secret would end up in records and process lists; set HF_TOKEN where Dyno runs",
         "--compilation-config: '{' is not JSON such as '{\"key\": 1}'",
     ]
@@ -162,6 +160,18 @@ def test_all_problems_are_reported_together():
 )
 def test_what_is_no_command_is_refused_with_its_reason(command, problem):
     assert problem in problems(command)[0]
+
+
+def test_where_to_listen_is_passed_over_in_a_whole_command_and_refused_in_a_change():
+    assert parse_command("vllm serve M --port 80 --ssl-keyfile k --max-num-seqs 1", CATALOG) == EngineArgs(
+        "M", (("max_num_seqs", 1),)
+    )
+    with pytest.raises(InputError) as caught:
+        parse_changes("--port 80 --ssl-keyfile k", CATALOG, "M")
+    assert caught.value.problems == (
+        "--port cannot be given: Dyno starts every engine on loopback at a free port of its own",
+        "--ssl-keyfile cannot be given: Dyno talks to its own engine without TLS and without a key",
+    )
 
 
 def test_a_change_cannot_name_a_model():

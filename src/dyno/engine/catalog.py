@@ -23,10 +23,15 @@ _SCALES = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**
 
 _LOOPBACK = "Dyno starts every engine on loopback at a free port of its own"
 _PLAIN = "Dyno talks to its own engine without TLS and without a key"
-REFUSED: Mapping[str, str] = {
+# Where a server listens and who may ask it: Dyno's business. People's own commands say it, so there it is passed over.
+LISTENING: Mapping[str, str] = {
     **dict.fromkeys(("host", "port", "uds"), _LOOPBACK),
     **dict.fromkeys(("api_key", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers",
                      "enable_ssl_refresh"), _PLAIN),
+}  # fmt: skip
+
+REFUSED: Mapping[str, str] = {
+    **LISTENING,
     **dict.fromkeys(("grpc", "headless"), "Dyno measures the engine over HTTP"),
     "model": "the model is named apart from the flags",
     "config": "write the file's flags out, so that they are part of the record",
@@ -64,11 +69,16 @@ class Catalog:
 
 
 def parse_command(text_or_words: str | Sequence[str], catalog: Catalog) -> EngineArgs:
-    """Reads `[env] VAR=x vllm serve MODEL --flag v ...`, also through `python -m`. InputError has every problem."""
+    """Reads `[env] VAR=x vllm serve MODEL --flag v ...`, also through `python -m`. InputError has every problem.
+
+    Flags of where to listen are passed over: they say nothing of how fast an engine is.
+    """
     env, words = _split_variables(_words(text_or_words))
     options, strays, problems = _tokenise(_after_serve(words), catalog)
     models = [str(value) for option, value in options if option == "--model"] or strays[:1]
-    options = [(option, value) for option, value in options if option != "--model"]
+    known = _by_option(catalog)
+    options = [(option, value) for option, value in options
+               if option != "--model" and known[option].name not in LISTENING]  # fmt: skip
     if not models:
         problems.append("the command names no model; write: vllm serve MODEL --flag value ...")
     strays = [word for word in strays if word not in models]
