@@ -72,8 +72,8 @@ class Events:
     def _take(self, event: dict[str, Any]) -> bool:
         if event.get("error") or event.get("object") == "error":
             self.error, self.detail = "error event", error_message(event)
-        if event.get("usage"):
-            self.usage = dict(event["usage"])
+        if isinstance(event.get("usage"), dict):
+            self.usage = event["usage"]
         choices = event.get("choices") or ()
         self.ended |= any(choice.get("finish_reason") for choice in choices)
         return any(_has_content(choice) for choice in choices)
@@ -178,7 +178,7 @@ def _message_of(body: bytes) -> str:
 
 
 def error_message(event: object) -> str:
-    """The message in an error object, in any of the shapes servers use."""
+    """The message in an error object, in any of the shapes servers use; empty when there is none."""
     while isinstance(event, dict):
-        event = event.get("error") or event.get("message") or event.get("detail") or str(event)
+        event = next((event[name] for name in ("error", "message", "detail") if name in event), "")
     return str(event)

@@ -17,7 +17,7 @@ from dyno.workload import Workload
 Figures = dict[str, float | None]
 
 _LONG = (32768, 16384, 8192)
-_SINGLE_OUTPUT = 64
+_SINGLE_OUTPUT, _LONG_OUTPUT = 64, 32
 _PREFIX, _SUFFIX = 2048, 32
 
 
@@ -39,7 +39,7 @@ def _throughput(workload: Workload, _: int | None) -> Load:
 
 
 def _long_context(_: Workload, max_model_len: int | None) -> Load:
-    return Load(1, 2, long_input_len(max_model_len, _SINGLE_OUTPUT), _SINGLE_OUTPUT, seed=0)
+    return Load(1, 2, long_input_len(max_model_len, _LONG_OUTPUT), _LONG_OUTPUT, seed=0)
 
 
 def _prefix_reuse(_: Workload, max_model_len: int | None) -> Load:

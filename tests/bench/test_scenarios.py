@@ -1,0 +1,99 @@
+"""The tests of the set, on the fake engine."""
+
+import os
+import socket
+import subprocess
+import sys
+from itertools import combinations
+
+import pytest
+
+from dyno.bench.record import Target
+from dyno.bench.scenarios import SCENARIOS, long_input_len, plan_load, run_scenario
+from dyno.engine.client import health
+from dyno.errors import DynoError, InputError
+from dyno.testing.fake_engine import write_site
+from dyno.workload import Workload
+
+WORKLOAD = Workload("small", input_len=64, output_len=8, concurrency=4, num_requests=12)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """`engine(**variables)` starts a fake engine and returns its URL."""
+    site, running = write_site(tmp_path / "site"), []
+
+    def start(*flags: str, **variables: str) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        words = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", "m", "--port", port, *flags]
+        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(site), **variables},
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        running.append(process)
+        url = f"http://127.0.0.1:{port}"
+        while not health(url):
+            assert process.poll() is None
+        return url
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait()
+
+
+def test_every_test_of_the_set_is_valid_and_none_disturbs_another(engine, tmp_path):
+    target = Target(engine(FAKE_TTFT_MS="20"), "m", token_ids=(100, 4000))
+    results = {name: run_scenario(name, target, WORKLOAD, 5, 2048, tmp_path, None) for name in SCENARIOS}
+    assert {name: result.void for name, result in results.items()} == dict.fromkeys(SCENARIOS, ())
+    assert all(result.raw == (tmp_path / f"{name}.npz",) for name, result in results.items())
+    reuse, throughput = results["prefix_reuse"].figures, results["throughput"].figures
+    assert reuse["cold_ttft_ms"] > reuse["warm_ttft_ms"]
+    assert 0.7 < reuse["hit_rate"] < 5 / 6
+    assert (throughput["completed"], throughput["output_tokens"]) == (12, 96)
+    assert throughput["kv_usage_peak"] is not None
+    assert results["long_context"].figures["prompt_tokens"] == 2 * 1024
+
+
+def test_without_a_prefix_cache_nothing_is_reused(engine):
+    target = Target(engine("--no-enable-prefix-caching", FAKE_TTFT_MS="4"), "m", token_ids=(100, 4000))
+    assert not run_scenario("prefix_reuse", target, WORKLOAD, 5, 2048, None, None).figures["hit_rate"]
+
+
+def test_the_same_seed_again_on_a_live_engine_is_void(engine):
+    target = Target(engine(), "m", token_ids=(100, 4000))
+    assert run_scenario("throughput", target, WORKLOAD, 5, None, None, None).void == ()
+    (reason,) = run_scenario("throughput", target, WORKLOAD, 5, None, None, None).void
+    assert "the prefix cache answered" in reason
+
+
+def test_an_engine_that_dies_voids_the_test_and_stops_the_next(engine):
+    target = Target(engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="5"), "m", token_ids=(100, 4000))
+    (reason,) = run_scenario("throughput", target, WORKLOAD, 5, None, None, None).void
+    assert "of 12 requests failed" in reason
+    with pytest.raises(DynoError, match="connection refused"):
+        run_scenario("throughput", target, WORKLOAD, 6, None, None, None)
+
+
+@pytest.mark.parametrize(("max_model_len", "expected"), [
+    (None, 8192), (131072, 32768), (32768, 16384), (32832, 32768), (8192, 4096), (8256, 8192), (4096, 2048), (100, 32),
+])  # fmt: skip
+def test_the_long_prompt_is_the_longest_that_fits(max_model_len, expected):
+    assert long_input_len(max_model_len, 64) == expected
+
+
+@pytest.mark.parametrize("max_model_len", [64, 512, 40960])
+@pytest.mark.parametrize("name", ["long_context", "prefix_reuse"])
+def test_the_tests_own_lengths_fit_the_engine(name, max_model_len):
+    load = plan_load(name, WORKLOAD, 0, max_model_len)
+    assert load.input_len + load.output_len <= max_model_len
+
+
+def test_no_two_tests_or_seeds_share_prompts():
+    seeds = {(name, seed): plan_load(name, WORKLOAD, seed, None).seed for name in SCENARIOS for seed in range(5)}
+    assert all(one != other for one, other in combinations(seeds.values(), 2))
+
+
+def test_an_unknown_test_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match="'throughputs' is not known; did you mean 'throughput'"):
+        plan_load("throughputs", WORKLOAD, 0, None)

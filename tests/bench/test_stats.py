@@ -1,0 +1,116 @@
+"""Figures from records made by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dyno.bench.raw import load_raw, save_raw
+from dyno.bench.stats import UNKNOWN, Records, figures, itl_ms, tpot_ms, ttft_ms
+from dyno.errors import InputError
+
+MS = 1_000_000
+
+
+def records(*requests: tuple[int, list[int], int, int, str]) -> Records:
+    """Requests as (sent, content stamps, last byte, output tokens, outcome), times in ms."""
+    sent, content, last, tokens, outcomes = zip(*requests, strict=True)
+    first = [stamps[0] if stamps else UNKNOWN for stamps in content]
+    return Records(
+        intended_ns=np.array(sent) * MS,
+        sent_ns=np.array(sent) * MS,
+        first_byte_ns=np.array(first) * MS,
+        last_byte_ns=np.array(last) * MS,
+        prompt_tokens=np.full(len(sent), 10),
+        output_tokens=np.array(tokens),
+        content_counts=np.array([len(stamps) for stamps in content]),
+        content_ns=np.array([stamp for stamps in content for stamp in stamps], dtype=np.int64) * MS,
+        outcomes=outcomes,
+    )
+
+
+TWO = records((0, [20, 30, 40, 50], 51, 4, ""), (10, [50, 70], 75, 2, ""))
+
+
+def test_latencies_are_what_their_names_say() -> None:
+    assert ttft_ms(TWO).tolist() == [20, 40]
+    assert tpot_ms(TWO).tolist() == [10, 20]
+    assert itl_ms(TWO).tolist() == [10, 10, 10, 20]
+    seen = figures(TWO)
+    assert (seen["e2el_ms.mean"], seen["ttft_ms.p50"], seen["ttft_ms.p90"]) == (58, 30, pytest.approx(38))
+    assert (seen["prompt_tokens"], seen["output_tokens"], seen["completed"], seen["failed"]) == (20, 6, 2, 0)
+
+
+def test_throughput_is_over_the_whole_loop() -> None:
+    seen = figures(TWO)
+    assert seen["duration_s"] == 0.075
+    assert (seen["output_throughput"], seen["request_throughput"]) == (pytest.approx(80), pytest.approx(2 / 0.075))
+
+
+def test_failed_requests_never_enter_a_latency_or_a_throughput() -> None:
+    failed = records((0, [20, 30, 40, 50], 51, 4, ""), (10, [50, 70], 75, 2, ""), (5, [900, 990], 999, 99, "HTTP 503"))
+    assert figures(failed) == figures(TWO) | {"failed": 1}
+    assert failed.errors == {"HTTP 503": 1}
+
+
+def test_tokens_are_the_servers_even_where_events_hold_several() -> None:
+    paired = records((0, [10, 30, 50], 50, 5, ""))
+    assert tpot_ms(paired).tolist() == [10]
+    assert itl_ms(paired).tolist() == [10, 10]
+
+
+def test_tokens_in_one_read_are_gaps_of_nothing_and_tpot_stays_true() -> None:
+    merged = records((0, [10, 10, 30, 30], 30, 4, ""))
+    assert itl_ms(merged).tolist() == [0, 20, 0]
+    assert tpot_ms(merged).tolist() == [pytest.approx(20 / 3)]
+
+
+def test_without_usage_only_what_needs_tokens_is_missing() -> None:
+    seen = figures(dataclasses.replace(TWO, output_tokens=np.array([4, UNKNOWN])))
+    assert seen["output_tokens"] is None
+    assert seen["output_throughput"] is None
+    assert seen["tpot_ms.p50"] == 10
+    assert seen["itl_ms.p50"] == 10
+    assert seen["request_throughput"] is not None
+
+
+def test_one_token_has_no_tpot_and_no_gap() -> None:
+    single = figures(records((0, [20], 21, 1, "")))
+    assert (single["tpot_ms.mean"], single["itl_ms.p99"], single["ttft_ms.p99"]) == (None, None, 20)
+
+
+def test_an_answer_in_one_piece_has_no_ttft() -> None:
+    assert figures(records((0, [], 30, 5, "")))["ttft_ms.mean"] is None
+    assert figures(records((0, [], 30, 5, "")))["e2el_ms.mean"] == 30
+
+
+def test_when_all_failed_every_figure_is_none() -> None:
+    seen = figures(records((0, [], UNKNOWN, UNKNOWN, "connection refused")))
+    assert (seen["ttft_ms.mean"], seen["duration_s"], seen["output_throughput"], seen["completed"]) == (
+        None,
+        None,
+        None,
+        0,
+    )
+
+
+def test_figures_can_be_made_again_from_the_raw_file(tmp_path) -> None:
+    mixed = records((0, [20, 30], 51, 4, ""), (10, [], UNKNOWN, UNKNOWN, "HTTP 503"), (11, [50, 70], 75, 2, ""))
+    save_raw(tmp_path / "new" / "load.npz", mixed, {"load": {"seed": 3}})
+    again = load_raw(tmp_path / "new" / "load.npz")
+    assert figures(again.records) == figures(mixed)
+    assert again.records.errors == {"HTTP 503": 1}
+    assert again.header == {"schema_version": 1, "load": {"seed": 3}}
+
+
+def test_what_is_no_raw_file_is_refused_by_name(tmp_path) -> None:
+    path = tmp_path / "load.npz"
+    with pytest.raises(InputError, match=r"load\.npz"):
+        load_raw(path)
+    path.write_bytes(b"nonsense")
+    path.with_suffix(".json").write_text("{}")
+    with pytest.raises(InputError, match="not a raw file"):
+        load_raw(path)
+    save_raw(path, TWO, {"schema_version": 9})
+    with pytest.raises(InputError, match="schema_version 9"):
+        load_raw(path)

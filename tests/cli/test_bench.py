@@ -1,0 +1,108 @@
+"""`dyno bench --url`, from the words of the command line to what is printed."""
+
+import json
+
+import pytest
+from tests.bench.scripted import Request, completion, playing, refusal
+
+from dyno.cli.main import run
+
+SMALL = ["--concurrency", "2", "--requests", "6", "--input-len", "16", "--output-len", "4"]
+STATISTICS = {"mean", "p50", "p90", "p95", "p99"}
+
+
+def models(*names: str) -> list[bytes]:
+    page = json.dumps({"data": [{"id": name, "max_model_len": 256} for name in names]}).encode()
+    return [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(page), page)]
+
+
+@pytest.fixture
+def server():
+    def script(request: Request) -> list[bytes]:
+        return models("only") if request.path == "/v1/models" else completion(request)
+
+    with playing(script) as server:
+        yield server
+
+
+def test_json_is_one_object_with_stable_names(server, capsys):
+    assert run(["bench", "--url", server.url, "--model", "m", *SMALL, "--seed", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["url"], told["model"], told["load"]["seed"]) == (server.url, "m", 3)
+    result = told["result"]
+    for latency in ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms"):
+        assert set(result[latency]) == STATISTICS
+    assert result["client"]["cpu_us_per_token"] > 0
+    assert (result["completed"], result["failed"], result["prompt_tokens"], result["output_tokens"]) == (6, 0, 96, 24)
+    assert result["output_throughput"] > 0
+    assert result["request_throughput"] > 0
+    assert result["duration_s"] > 0
+    assert (result["void"], result["errors"]) == ([], {})
+
+
+def test_people_get_a_table_and_a_verdict(server, capsys):
+    assert run(["bench", "--url", server.url, *SMALL]) == 0
+    shown = capsys.readouterr()
+    assert "ttft_ms" in shown.out
+    assert shown.out.splitlines()[-1].startswith("valid")
+    assert shown.err == ""
+
+
+def test_the_model_may_be_left_out_when_only_one_is_listed(server, capsys):
+    assert run(["bench", "--url", server.url, *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "only"
+
+
+def test_the_model_must_be_named_when_several_are_listed(capsys):
+    with playing(lambda _: models("one", "two")) as server:
+        assert run(["bench", "--url", server.url]) == 2
+    assert "--model: the server lists one, two" in capsys.readouterr().err
+
+
+def test_scenarios_have_figures_of_their_own_and_a_launchs_facts_are_null(server, capsys, tmp_path):
+    words = ["--scenario", "ttft", "--scenario", "throughput", "--scenario", "startup", "--raw", str(tmp_path)]
+    assert run(["bench", "--url", server.url, *SMALL, *words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["scenarios"]["startup"] is None
+    assert told["scenarios"]["ttft"]["completed"] == 8
+    assert told["result"]["completed"] == told["scenarios"]["throughput"]["completed"] == 6
+    assert {file.name for file in tmp_path.iterdir()} == {"ttft.npz", "ttft.json", "throughput.npz", "throughput.json"}
+
+
+def test_one_test_that_a_server_refuses_does_not_undo_the_others(capsys):
+    def short(request: Request) -> list[bytes]:
+        long = "prompt" in request.body and len(request.body["prompt"]) > 4000
+        return refusal(400, "too long") if long else completion(request)
+
+    with playing(short) as server:
+        words = ["--scenario", "ttft", "--scenario", "long_context", "--json"]
+        assert run(["bench", "--url", server.url, "--model", "m", *SMALL, *words]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["scenarios"]["ttft"]["void"] == []
+    assert "too long" in told["scenarios"]["long_context"]["void"][0]
+
+
+def test_a_failed_request_ends_with_1_and_the_json_is_printed(capsys):
+    with playing(lambda request: refusal(503, "") if len(server.posts) == 3 else completion(request)) as server:
+        assert run(["bench", "--url", server.url, "--model", "m", *SMALL, "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert (result["failed"], result["errors"]) == (1, {"HTTP 503": 1})
+    assert result["void"] == ["1 of 6 requests failed: HTTP 503 (1)"]
+
+
+def test_a_server_that_cannot_be_reached_ends_with_3(capsys):
+    assert run(["bench", "--url", "http://127.0.0.1:9", "--model", "m"]) == 3
+    assert "http://127.0.0.1:9: connection refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--url", "nowhere"], "--url nowhere: not a server's address"),
+    (["--url", "http://h", "--workload", "chatt"], "'chatt' is not known; did you mean 'chat'"),
+    (["--url", "http://h", "--scenario", "tft"], "'tft' is not known; did you mean 'ttft'"),
+    (["--url", "http://h", "--scenario", "startup"], "facts of a launch"),
+    (["--url", "http://h", "--requests", "0"], "num_requests: 0 must be at least 1"),
+    (["--url", "http://h", "--model", "m", "--api-key-env", "NO_SUCH"], "NO_SUCH is not set"),
+])  # fmt: skip
+def test_bad_input_ends_with_2_and_says_what(words, message, capsys):
+    assert run(["bench", *words]) == 2
+    assert message in capsys.readouterr().err
