@@ -94,7 +94,7 @@ class TestClosedLoop:
         assert second.intended_ns == first.stamps[-1]
 
     def test_a_connection_the_server_ends_is_replaced(self, play) -> None:
-        server = play(lambda request: [chunked(token(" a"), DONE, head=HEAD + b"connection: close\r\n"), "close"])
+        server = play(lambda _: [chunked(token(" a"), DONE, head=HEAD + b"connection: close\r\n"), "close"])
         assert outcomes(loop(server, 5, 2)) == [""] * 5
         assert server.connections == 5
 
@@ -121,7 +121,7 @@ class TestClosedLoop:
         assert told[-1] == (3, 3)
 
     def test_an_error_of_the_watcher_ends_the_run(self, play) -> None:
-        def stop(done: int, of: int) -> None:
+        def stop(done: int, _: int) -> None:
             raise KeyError(done)
 
         with pytest.raises(KeyError):
@@ -138,8 +138,10 @@ class TestFailures:
                         "closed mid-stream", ""]  # fmt: skip
 
     def test_silence_ends_a_request(self, play) -> None:
-        server = play(lambda request: [HEAD, "hang"] if request.body["n"] == 0 else completion(request))
-        assert outcomes(loop(server, 2, 1, silence_s=0.1)) == ["silent for 0.1 s", ""]
+        played = {1: ["hang"], 3: [HEAD, "hang"]}
+        server = play(lambda request: played.get(request.body["n"]) or completion(request))
+        assert outcomes(loop(server, 5, 1, silence_s=0.1)) == ["", "silent for 0.1 s", "", "silent for 0.1 s", ""]
+        assert len(server.posts) == 5
 
     def test_a_server_that_is_not_there_is_an_error_that_names_it(self) -> None:
         with pytest.raises(DynoError, match=r"http://127.0.0.1:9: connection refused"):

@@ -20,6 +20,8 @@ from dyno.bench.answer import Transcript
 from dyno.bench.http import Endpoint, ResponseReader
 from dyno.errors import DynoError
 
+_UNANSWERED, _RESET = "closed without an answer", "connection reset"
+_STALE = (_UNANSWERED, _RESET)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _CONNECT_S = 10.0
 _TICK_S = 0.5
@@ -87,7 +89,7 @@ class Connection(asyncio.Protocol):
         self.alive = False
         if self.transcript is not None:
             ended = exc is None and self._reader.head_read and not self._reader.framed
-            cut = "closed mid-stream" if self._raw else "closed without an answer"
+            cut = "closed mid-stream" if self._raw else _UNANSWERED
             self.finish("" if ended else failure_kind(exc) if exc else cut)
 
     def finish(self, failure: str) -> None:
@@ -154,7 +156,7 @@ class ClosedLoop:
         return connection
 
     def _answered(self, connection: Connection, transcript: Transcript) -> None:
-        if transcript.failure and connection.reused and not transcript.stamps:
+        if connection.reused and not transcript.stamps and transcript.failure in _STALE:
             self._spawn(transcript)  # the server had closed an idle connection: not an answer
             return
         self.transcripts.append(transcript)
@@ -250,7 +252,7 @@ def failure_kind(error: Exception) -> str:
         case ConnectionRefusedError():
             return "connection refused"
         case ConnectionResetError() | BrokenPipeError():
-            return "connection reset"
+            return _RESET
         case TimeoutError():
             return "no connection in time"
         case ssl.SSLError():

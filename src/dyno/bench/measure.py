@@ -55,7 +55,7 @@ def wished_workload(preset: str, changes: Mapping[str, int | None]) -> Workload:
     if preset not in PRESETS:
         raise InputError(f"--workload: {preset!r} is not known{nearest(preset, tuple(PRESETS))}")
     given: Object = {name: value for name, value in changes.items() if value is not None}
-    return replace(PRESETS[preset], **given)
+    return replace(PRESETS[preset], **given, name=f"{preset}, changed") if given else PRESETS[preset]
 
 
 def measure_url(target: Target, wish: Wish, on_progress: Progress | None = None) -> Measured:
