@@ -73,7 +73,7 @@ def measure_url(target: Target, wish: Wish, on_progress: Progress | None = None)
     results = _measure(target, wish, lengths.get(target.model), on_progress)
     asked = {**asdict(wish.workload), "seed": wish.seed, "scenarios": list(wish.scenarios)}
     tokens = sum(result.figures.get("output_tokens") or 0 for result in results.values() if result is not None)
-    return Measured(target, asked, results, _cpu_us() / tokens if tokens else None)
+    return Measured(target, asked, results, cpu_us_per_token(tokens))
 
 
 def _measure(
@@ -115,11 +115,21 @@ def as_json(measured: Measured) -> Object:
         "url": measured.target.url,
         "model": measured.target.model,
         "load": dict(measured.asked),
-        "result": _nested(measured.result) | {"client": {"cpu_us_per_token": measured.cpu_us_per_token}},
+        "result": result_json(measured.result, measured.cpu_us_per_token),
     }
     if measured.asked["scenarios"]:
         named["scenarios"] = {name: result and _nested(result) for name, result in measured.results.items()}
     return named
+
+
+def result_json(result: ScenarioResult, cpu_us_per_token: float | None) -> Object:
+    """The member `result`: figures, reasons why it is void, failed requests by kind, and what the client cost."""
+    return _nested(result) | {"client": {"cpu_us_per_token": cpu_us_per_token}}
+
+
+def cpu_us_per_token(output_tokens: float | None) -> float | None:
+    """User and system time of this process and its ended children since their start, over the output tokens."""
+    return _cpu_us() / output_tokens if output_tokens else None
 
 
 def _nested(result: ScenarioResult) -> Object:

@@ -1,12 +1,14 @@
 """`dyno bench`: how fast is this one configuration, or this URL?"""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from dyno.cli.options import given, workload_of
 from dyno.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 
 def bench(
+    context: typer.Context,
+    folder: str | None = typer.Argument(None, metavar="[MODEL]", help="A model to launch; vLLM's flags go after `--`."),
     url: str = typer.Option("", "--url", help="A running server that speaks OpenAI's completions."),
     model: str = typer.Option("", "--model", help="Its name for the model; may be left out when it lists only one."),
     chat: bool = typer.Option(False, "--chat", help="Use /v1/chat/completions."),
@@ -28,14 +32,26 @@ def bench(
     seed: int | None = typer.Option(None, "--seed", help="Of the prompts; fresh ones when left out.", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),
+    engine: str | None = typer.Option(None, "--engine", help="With MODEL: an environment other than the one in use."),
+    device: str | None = typer.Option(None, "--device", help="With MODEL: the card, by UUID or index."),
+    study: Path | None = typer.Option(None, "--study", help="With MODEL: the folder to keep everything in."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Measure any OpenAI-compatible server: latencies, throughput, and whether the figures can be trusted."""
+    """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
     from dyno.bench import measure
     from dyno.bench.record import Target
 
-    if not url:
-        raise InputError("--url: say which server to measure, for instance --url http://127.0.0.1:8000")
+    if bool(url) == bool(folder):
+        raise InputError(
+            "say what to measure: a server, --url http://127.0.0.1:8000, or a model to launch, such as ./m"
+        )
+    if folder:
+        from dyno.cli.study import bench_model
+
+        load = workload_of(workload, input_len, output_len, concurrency, requests)
+        bench_model(given(model=folder, workload=load, tests=scenario or None, seed=seed, engine=engine, device=device,
+                          pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
+        return
     lengths = {"concurrency": concurrency, "num_requests": requests, "input_len": input_len, "output_len": output_len}
     wish = measure.Wish(measure.wished_workload(workload, lengths), tuple(scenario), seed, raw)
     measured = measure.measure_url(Target(url, model, chat, api_key_env=api_key_env), wish, _progress())

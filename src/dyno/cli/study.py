@@ -1,5 +1,6 @@
 """Running a study from the command line: what the verbs that launch engines share."""
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import typer
 
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
+from dyno.study.outcome import Outcome
 from dyno.study.prepare import prepare
 from dyno.study.schedule import Order, screen_order
 from dyno.study.store import free_folder, load_outcome, newest_study
@@ -24,10 +26,10 @@ def read_host() -> Host:
     return Host(read_hardware(Path.cwd()), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def start(study: Path | None, asked: dict[str, Any], host: Host) -> Path:
-    """A new study, run to its end. Stopped, with the way to go on, when it is interrupted."""
+def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | None = None) -> Path:
+    """A new study, run to its end, its folder called after `name`, else after the model. Stopped on Ctrl-C."""
     prepared = prepare(asked, host.hardware, host.visible_devices, say)
-    folder = study or free_folder(Path(prepared.spec.model).name)
+    folder = study or free_folder(name or Path(prepared.spec.model).name)
     with watching() as watch:
         return _stoppable(folder, lambda: tune(prepared, folder, host, watch))
 
@@ -40,24 +42,47 @@ def go_on(study: Path | None, asked: dict[str, Any], host: Host) -> Path:
 
 
 def show(folder: Path, as_json: bool) -> None:
-    """Write the report, print what came out, and end with 1 when nothing keeps the limits."""
-    import json
-
-    from dyno.report.folder import write_report
+    """Print what came out, with a report beside it. Ends with 1 when nothing keeps the limits."""
     from dyno.report.jsonout import outcome_json
-    from dyno.report.terminal import render_terminal
 
     outcome = load_outcome(folder)
-    page = write_report(folder, outcome)
-    if as_json:
-        print(json.dumps(outcome_json(outcome), indent=2))
-    else:
-        from rich.console import Console
-
-        render_terminal(outcome, Console())
-        print(f"\nreport: {page}\nserve it: dyno serve {folder}")
+    _show(folder, outcome, outcome_json(outcome) if as_json else None)
     if outcome.recommended is None:
         raise typer.Exit(1)
+
+
+def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> None:
+    """A study of one candidate. Ends with 1 when its run is void and with 3 when the engine failed."""
+    from dyno.bench.measure import cpu_us_per_token, result_json
+    from dyno.bench.record import ScenarioResult
+    from dyno.report.jsonout import outcome_json
+
+    folder = start(study, asked | {"candidates": {}, "pairs": 0}, read_host())
+    outcome = load_outcome(folder)
+    tokens = sum(step.figures.get("output_tokens") or 0 for step in outcome.steps)
+    results = [result_json(ScenarioResult("throughput", step.figures, step.void), cpu_us_per_token(tokens))
+               for step in outcome.steps if step.scenario == "throughput" and step.figures]  # fmt: skip
+    result = {"result": results[0] if results else None}
+    _show(folder, outcome, outcome_json(outcome) | result if as_json else None)
+    if code := {"complete": 0, "void": 1}.get(outcome.rows[0].state, 3):
+        raise typer.Exit(code)
+
+
+def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | None) -> None:
+    from dyno.report.folder import write_report
+
+    page = write_report(folder, outcome)
+    if as_json is not None:
+        print(json.dumps(as_json, indent=2))
+        return
+    from rich.console import Console
+
+    from dyno.report.terminal import render_terminal
+
+    render_terminal(outcome, Console())
+    print(f"\nreport: {page}")
+    if outcome.recommended:
+        print(f"serve it: dyno serve {folder}")
 
 
 def show_plan(asked: dict[str, Any], host: Host) -> None:

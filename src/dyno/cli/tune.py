@@ -53,5 +53,9 @@ def tune(
     if dry_run:
         running.show_plan(asked, host)
         return
-    folder = running.go_on(study, asked, host) if resume else running.start(study, asked, host)
+    folder = (
+        running.go_on(study, asked, host)
+        if resume
+        else running.start(study, asked, host, Path(model).stem if from_file and model else None)
+    )
     running.show(folder, as_json)

@@ -46,7 +46,7 @@ def _print_matrix(outcome: Outcome, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for place in shown:
         header = headers[place]
-        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold",
+        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold", no_wrap=header == "Candidate",
                          justify="left" if header in _WORDS else "right",
                          min_width=None if header in _WORDS else max(map(len, header.split())))  # fmt: skip
     for row, cells in zip(outcome.rows, rows, strict=True):

@@ -141,10 +141,10 @@ def _exit_on_term(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _core(script: Script, shape: Shape, failure: str, api_server: int, ready: int) -> int:
     """The engine core: holds a shared-memory segment until TERM, or until it has been an orphan for a while."""
+    if script.fail == "outliving_child":
+        _outlive()
     segment = SharedMemory(create=True, size=1 << 20)  # named psm_..., as those of vLLM's message queues are
     try:
-        if script.fail == "outliving_child":
-            _outlive()
         for stage in fake_lines.STAGES:
             time.sleep(script.ready_s / len(fake_lines.STAGES))
             if failure and fake_lines.CORE_FAILURES[failure][0] == stage:
