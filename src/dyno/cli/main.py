@@ -62,20 +62,22 @@ def run(words: list[str]) -> int:
     try:
         if pinned and (not ours or ours[0] not in TAKES_FLAGS):
             raise InputError(f"flags after `--` are vLLM's and go with {' or '.join(TAKES_FLAGS)}, not here")
-        code = app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned)
+        code = int(
+            app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned) or 0
+        )
+        if code == Stopped.exit_code:  # typer's word for Ctrl-C
+            raise Stopped("stopped; what was finished is kept")
     except typer.TyperException as error:
         return _complain(InputError(error.format_message() + _hint(error)), wants_json)
     except DynoError as error:
         return _complain(error, wants_json)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain(Stopped("stopped; what was finished is kept"), wants_json)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may be written at exit)
         return 1
     except Exception as error:  # noqa: BLE001  (the edge: a fault of ours still ends in one message)
         fault = DynoError(f"internal error: {type(error).__name__}: {error}; run again with --debug to see where")
         return _complain(fault, wants_json, error)
-    return int(code or 0)
+    return code
 
 
 def _hint(error: typer.TyperException) -> str:

@@ -10,6 +10,8 @@ from dyno.verdict.compare import EQUIVALENCE_MARGIN, Comparison
 def verdict_sentence(outcome: Outcome) -> str:
     """The answer with its evidence: ratio, interval, number of pairs."""
     verdict = outcome.verdict
+    if len(outcome.rows) == 1:
+        return "One configuration was measured; it was compared with nothing."
     if verdict is None:
         return "No verdict: no candidate was confirmed against the baseline."
     baseline = "the baseline" if verdict.baseline == "baseline" else verdict.baseline
