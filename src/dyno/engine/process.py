@@ -31,6 +31,7 @@ from dyno.units import format_bytes
 POLL_S = 0.2
 CANARY_S = 60.0  # a first token may compile something
 GRACE_S = 15.0  # from TERM to KILL
+START_GRACE_S = 2.0  # the same while it starts: there is nothing to finish
 MEMORY_BACK_S = 10.0  # a driver takes a moment to give memory back
 MEMORY_NOISE_BYTES = 256 << 20
 
@@ -135,7 +136,7 @@ class EngineProcess:
             self.state = State.READY
         finally:
             if self.state is State.STARTING:
-                self.stop(grace_s=GRACE_S / 3)
+                self.stop(grace_s=START_GRACE_S)
         return facts
 
     def _wait_until_ready(self, leash: "Leash", deadline: float, on_progress: Callable[[str], None] | None) -> None:
@@ -167,7 +168,7 @@ class EngineProcess:
     def _fail(self, timed_out: bool) -> Failure:
         exit_code = self._leash.exit_code if self._leash else None
         self.state = State.FAILED
-        self.stop(grace_s=GRACE_S / 3)
+        self.stop(grace_s=START_GRACE_S)
         neighbours = [process for gpu in read_cards().gpus if gpu.uuid == self.device_uuid for process in gpu.processes]
         self._failure = diagnose(self._log(), exit_code, timed_out, neighbours)
         return self._failure

@@ -1,0 +1,297 @@
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dyno.engine import client, watchdog
+from dyno.engine.args import EngineArgs
+from dyno.engine.environment import Environment
+from dyno.engine.failures import Cause
+from dyno.engine.process import EngineProcess, State, newest_phase
+from dyno.engine.watchdog import SHM, in_use
+from dyno.errors import EngineFailed, EnvironmentBroken
+from dyno.testing.fake_engine import write_site
+
+PATIENCE_S = 20  # a bound for what is polled, never reached when all is well
+
+
+def until(condition):
+    """Polls until the condition holds."""
+    give_up = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    return write_site(tmp_path_factory.mktemp("site"))
+
+
+def environment(folder, python=sys.executable):
+    return Environment("fake", "adopted", python, (str(folder),), "cpu", "0.32.0+cpu", "3.12.1", "2.13.0+cpu")
+
+
+@pytest.fixture
+def engine(site, tmp_path):
+    """Makes engines that are ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name="engine", folder=site, python=sys.executable, timeout_s=60.0, **env):
+            args = EngineArgs("org/model", (("max_model_len", 512),), tuple(env.items()))
+            process = EngineProcess(environment(folder, python), args, tmp_path / f"{name}.log",
+                                    ready_timeout_s=timeout_s)  # fmt: skip
+            return stack.enter_context(process)
+
+        yield make
+
+
+def watchdogs(owner=None):
+    """Those that this process or another owner has started."""
+    return [child for child in psutil.Process(owner).children() if watchdog.__file__ in child.cmdline()]
+
+
+class Traces:
+    """What the engines of an owner have of the machine, seen from outside: processes, shared memory, a port."""
+
+    def __init__(self, url, owner=None):
+        self.processes = [process for dog in watchdogs(owner) for process in (dog, *dog.children(recursive=True))]
+        self.memory = {SHM / name for name in in_use(process.pid for process in self.processes)}
+        self.port = int(url.rpartition(":")[2])
+
+    def gone(self):
+        with socket.socket() as probe:
+            port_closed = probe.connect_ex(("127.0.0.1", self.port)) != 0
+        _, alive = psutil.wait_procs(self.processes, timeout=0)
+        return not alive and port_closed and not any(file.exists() for file in self.memory)
+
+
+def test_a_ready_engine_answers_under_the_models_name_and_tells_its_facts(engine):
+    process = engine()
+    facts = process.start()
+    assert process.state is State.READY
+    assert client.canary(process.url, process.model_name, 5)
+    assert facts.max_model_len == 512
+    assert facts.kv_cache_tokens
+    assert facts.rss_bytes == pytest.approx(process.rss_bytes(), rel=0.5)
+    assert process.cpu_seconds() > 0
+    assert process.died() is None
+
+
+def test_stop_leaves_nothing_and_is_idempotent(engine):
+    process = engine()
+    process.start()
+    traces = Traces(process.url)
+    assert traces.memory
+    assert process.stop() == ()
+    assert traces.gone()
+    assert process.state is State.STOPPED
+    assert process.stop() == ()
+    assert (process.rss_bytes(), process.cpu_seconds()) == (None, 0)
+
+
+def test_stop_before_start_does_nothing(engine):
+    assert engine().stop() == ()
+
+
+def test_a_stopped_engine_can_be_started_again(engine):
+    process = engine()
+    process.start()
+    process.stop()
+    process.start()
+    assert client.health(process.url)
+
+
+def test_an_engine_that_ignores_term_is_killed_and_the_rest_is_removed(engine):
+    process = engine(FAKE_FAIL="ignores_term")
+    process.start()
+    traces = Traces(process.url)
+    left = process.stop(grace_s=0.2)
+    assert traces.gone()
+    assert sum("had to be killed" in line for line in left) == len(traces.processes) - 1  # all but the watchdog
+    assert {f"shared memory {file} was left and has been removed" for file in traces.memory} <= set(left)
+
+
+def test_a_child_in_its_own_session_that_ignores_term_is_ended_too(engine):
+    process = engine(FAKE_FAIL="outliving_child")
+    process.start()
+    traces = Traces(process.url)
+    apart = [child.pid for child in traces.processes if os.getsid(child.pid) == child.pid]
+    assert len(apart) == 3  # watchdog, engine and the child
+    left = process.stop()
+    assert traces.gone()
+    assert any(line.startswith(f"process {apart[-1]} ") for line in left)
+
+
+@pytest.mark.parametrize(("fail", "cause"), [
+    ("oom_load", Cause.OOM_LOAD),
+    ("kv_too_small", Cause.KV_TOO_SMALL),
+    ("bad_argument", Cause.BAD_ARGUMENT),
+    ("port_in_use", Cause.PORT_IN_USE),
+    ("killed", Cause.KILLED),
+])  # fmt: skip
+def test_a_failed_start_has_a_typed_cause_and_leaves_nothing(engine, fail, cause):
+    process = engine(FAKE_FAIL=fail)
+    with pytest.raises(EngineFailed) as caught:
+        process.start()
+    assert caught.value.failure.cause is cause
+    assert caught.value.failure is process.died()
+    assert str(caught.value).startswith(f"{cause}: ")
+    assert process.state is State.FAILED
+    assert not watchdogs()
+
+
+@pytest.mark.parametrize("fail", ["never_ready", "hangs"])
+def test_an_engine_that_does_not_get_ready_in_time_is_ended(engine, fail):
+    process = engine(FAKE_FAIL=fail, timeout_s=1.5)
+    with pytest.raises(EngineFailed) as caught:
+        process.start()
+    assert caught.value.failure.cause is Cause.TIMEOUT
+    assert not watchdogs()
+
+
+ORPHAN = """
+import json, os, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Orphan(BaseHTTPRequestHandler):
+    def do_GET(self, answer={"data": [{"id": "org/model"}, {"id": "dyno-of-another-start"}]}):
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_POST(self):
+        self.do_GET({"choices": [{"text": "x"}]})
+
+port = int(sys.argv[sys.argv.index("--port") + 1])
+if not os.fork():
+    os.setsid()
+    HTTPServer(("127.0.0.1", port), Orphan).serve_forever()
+time.sleep(60)
+"""
+
+
+def test_an_orphan_that_answers_on_the_port_is_not_taken_for_ours(engine, tmp_path):
+    (tmp_path / "vllm/entrypoints/cli").mkdir(parents=True)
+    (tmp_path / "vllm/entrypoints/cli/main.py").write_text(ORPHAN)
+    process = engine(folder=tmp_path, timeout_s=2)
+    seen = []
+
+    def look(_phase):
+        until(lambda: client.health(process.url))
+        seen.append(client.canary(process.url, process.model_name, 5))
+
+    with pytest.raises(EngineFailed) as caught:
+        process.start(look)
+    assert seen == [True]
+    assert caught.value.failure.cause is Cause.TIMEOUT
+
+
+def test_an_engine_that_dies_while_it_serves_is_noticed_with_its_cause(engine):
+    process = engine()
+    process.start()
+    traces = Traces(process.url)
+    next(child for child in traces.processes if "vllm.entrypoints.cli.main" in child.cmdline()).kill()
+    until(process.died)
+    assert process.died().cause is Cause.KILLED
+    assert process.state is State.FAILED
+    assert traces.gone()
+    assert any("had to be killed" in line for line in process.stop())
+
+
+def test_an_engine_does_not_outlive_its_watchdog(engine):
+    process = engine()
+    process.start()
+    traces = Traces(process.url)
+    traces.processes[0].kill()
+    until(process.died)
+    assert "watchdog was killed" in process.stop()[0]
+    until(lambda: not psutil.wait_procs(traces.processes, timeout=0)[1])
+    for file in traces.memory:
+        file.unlink(missing_ok=True)  # nobody was left to do it
+
+
+def test_two_engines_at_once_do_not_touch_each_other(engine):
+    first, second = engine("first"), engine("second")
+    first.start()
+    traces = Traces(first.url)
+    second.start()
+    assert second.stop() == ()
+    assert all(file.exists() for file in traces.memory)
+    assert client.canary(first.url, first.model_name, 5)
+    first.stop()
+    assert traces.gone()
+
+
+def test_an_interrupted_start_leaves_nothing(engine):
+    def interrupt(_phase):
+        raise KeyboardInterrupt
+
+    process = engine(FAKE_READY_S="60")
+    with pytest.raises(KeyboardInterrupt):
+        process.start(interrupt)
+    assert process.state is State.STOPPED
+    assert not watchdogs()
+
+
+def test_an_interpreter_that_is_missing_is_a_broken_environment(engine):
+    with pytest.raises(EnvironmentBroken, match=r"/no/python cannot be run: .*No such file"):
+        engine(python="/no/python").start()
+
+
+def test_progress_tells_the_phases_in_order(engine):
+    told = []
+    engine(FAKE_READY_S="1").start(told.append)
+    assert told[-1] == "waiting for /health"
+    assert len(told) == len(set(told))
+
+
+def test_the_newest_phase_is_the_last_one_the_log_tells():
+    log = (Path(__file__).parents[1] / "data/logs/start_cpu.txt").read_text()
+    assert newest_phase("") == "starting"
+    assert newest_phase(log[: log.index("Starting to load model") + 30]) == "loading weights"
+    assert newest_phase(log) == "waiting for /health"
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from dyno.engine.args import EngineArgs
+from dyno.engine.environment import Environment
+from dyno.engine.process import EngineProcess
+from dyno.engine.watchdog import in_use
+
+moment, site, log = sys.argv[1:]
+fail = {"stopping": "ignores_term", "starting": "never_ready"}.get(moment, "")
+environment = Environment("fake", "adopted", sys.executable, (site,), "cpu", "0.32.0+cpu", "3.12.1", "2.13.0+cpu")
+args = EngineArgs("org/model", (("max_model_len", 512),), (("FAKE_FAIL", fail),))
+with EngineProcess(environment, args, Path(log)) as engine:
+    if moment == "starting":
+        engine.start(lambda phase: print(engine.url, flush=True) if phase == "waiting for /health" else None)
+    engine.start()
+    print(engine.url, flush=True)
+    if moment == "stopping":
+        engine.stop(grace_s=60)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("moment", ["starting", "ready", "stopping"])
+def test_kill_9_of_the_owner_leaves_no_process_no_memory_and_no_port(site, tmp_path, moment):
+    command = [sys.executable, "-c", OWNER, moment, str(site), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            traces = Traces(owner.stdout.readline().strip(), owner.pid)
+        finally:
+            os.kill(owner.pid, signal.SIGKILL)
+    assert len(traces.processes) >= 3
+    assert traces.memory
+    until(traces.gone)
