@@ -14,8 +14,9 @@ from dyno.engine.client import canary, health, served_models
 from dyno.engine.facts import read_facts
 from dyno.engine.failures import Cause, diagnose
 from dyno.engine.metrics import scrape
-from dyno.testing.fake_engine import read_script, write_site
+from dyno.testing.fake_engine import write_site
 from dyno.testing.fake_flags import make_arg_parser
+from dyno.testing.fake_script import read_script
 
 PROMPT = list(range(100))
 

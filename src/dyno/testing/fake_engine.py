@@ -12,71 +12,25 @@ It infers nothing; it sleeps. Variables say how long, and how it fails:
     FAKE_FAIL_AFTER   completions that are answered well before a failure while serving sets in (0)
 """
 
-import json
 import os
-import random
 import signal
 import socket
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from dyno.testing import fake_lines
 from dyno.testing.fake_flags import FlexibleArgumentParser, hyphens, make_arg_parser
-from dyno.testing.fake_lines import Shape, say
+from dyno.testing.fake_lines import say
+from dyno.testing.fake_script import Script, Shape, read_script, read_shape
 from dyno.testing.fake_site import write_site as write_site
 
 _ORPHAN_S = 36.0  # an EngineCore that lost its API server lived this long (measured, vLLM 0.32)
 _OUTLIVING_S = 60.0
-_TOKENS_PER_GIB = 262_144  # of the demo's model: 4 layers, 4 KV heads of 64, bfloat16
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """How one launch behaves."""
-
-    ready_s: float
-    ttft_s: float
-    tpot_s: float
-    fail: str
-    fail_after: int
-
-
-def read_script(env: Mapping[str, str], args: Namespace) -> Script:
-    """The script that variables and flags write."""
-    factor = max(0.05, random.Random(env.get("FAKE_SEED")).gauss(1.0, float(env.get("FAKE_JITTER", "0"))))
-    slower = (1.2 if args.enforce_eager else 1.0) / (1.5 if env.get("FAKE_FAST") == "1" else 1.0)
-    return Script(
-        ready_s=float(env.get("FAKE_READY_S", "0")),
-        ttft_s=float(env.get("FAKE_TTFT_MS", "2")) / 1000 * factor,
-        tpot_s=float(env.get("FAKE_TPOT_MS", "1")) / 1000 * factor * slower,
-        fail=env.get("FAKE_FAIL", ""),
-        fail_after=int(env.get("FAKE_FAIL_AFTER", "0")),
-    )
-
-
-def read_shape(env: Mapping[str, str], args: Namespace, version: str, platform: str) -> Shape:
-    """What this engine would hold. Errors, as vLLM's, for model files that are missing or corrupt."""
-    config = {"max_position_embeddings": 40960}
-    if os.sep in args.model and Path(args.model).is_absolute():
-        path = Path(args.model) / "config.json"
-        if not path.is_file():
-            raise ValueError(f"Invalid repository ID or local directory specified: '{args.model}'.")
-        try:
-            config = json.loads(path.read_text())
-        except ValueError:
-            raise OSError(f"It looks like the config file at '{path}' is not a valid JSON file.") from None
-    kv_gib = (args.kv_cache_memory_bytes or 0) / 2**30 or float(env.get("VLLM_CPU_KVCACHE_SPACE", "1"))
-    tokens = int(kv_gib * _TOKENS_PER_GIB) * (2 if "fp8" in args.kv_cache_dtype else 1)
-    max_model_len = args.max_model_len or config["max_position_embeddings"]
-    return Shape(args.model, version, platform, args.enforce_eager, max_model_len, tokens // 16 * 16, kv_gib)
 
 
 def core_failure(script: Script, shape: Shape, args: Namespace) -> str:

@@ -3,25 +3,9 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the start-up lines tell of an engine."""
-
-    model: str
-    version: str
-    platform: str
-    eager: bool
-    max_model_len: int
-    kv_tokens: int
-    kv_gib: float
-
-    @property
-    def concurrency(self) -> float:
-        return self.kv_tokens / self.max_model_len
-
+from dyno.testing.fake_script import Shape
 
 BANNER = """\
 api_utils.py:347   version {version}

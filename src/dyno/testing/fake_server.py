@@ -17,9 +17,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from dyno.testing import fake_lines
-from dyno.testing.fake_engine import Script
-from dyno.testing.fake_lines import Shape, say
+from dyno.testing.fake_lines import say
+from dyno.testing.fake_script import Script, Shape
 
+Body = dict[str, Any]
 _BLOCK = 16
 _COUNTERS = ("prompt_tokens", "generation_tokens", "prefix_cache_queries", "prefix_cache_hits", "num_preemptions")
 _GAUGES = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
@@ -177,11 +178,11 @@ class Api:
     async def complete(self, http: web.Request, chat: bool) -> web.StreamResponse:
         body = await http.json()
         if body.get("model", self.names[0]) not in self.names:
-            return _error(404, "NotFoundError", f"The model `{body['model']}` does not exist.")
+            return _refusal(404, f"The model `{body['model']}` does not exist.")
         request = self._request(body, chat)
         limit = self.core.shape.max_model_len
         if not 0 < len(request.tokens) <= limit - request.max_tokens:
-            return _error(400, "BadRequestError", f"This model's maximum context length is {limit} tokens.")
+            return _refusal(400, f"This model's maximum context length is {limit} tokens.")
         if self.core.fails("wrong_json"):
             return web.Response(text='data: {"id": "cmpl-1", "choices": [{"te\n\n', content_type="text/event-stream")
         if body.get("stream"):
@@ -192,7 +193,7 @@ class Api:
         kind = "chat.completion" if chat else "text_completion"
         return web.json_response(self._answer(kind, [_choice(part, request.finish_reason)], usage=usage))
 
-    def _request(self, body: dict[str, Any], chat: bool) -> Request:
+    def _request(self, body: Body, chat: bool) -> Request:
         text = " ".join(str(turn["content"]) for turn in body["messages"]) if chat else body["prompt"]
         words = text.split() if isinstance(text, str) else text
         tokens = tuple(word if isinstance(word, int) else crc32(word.encode()) % 4096 for word in words)
@@ -200,17 +201,14 @@ class Api:
         wanted = body.get("max_completion_tokens") or body.get("max_tokens") or default
         return Request(tokens, wanted, bool(body.get("ignore_eos")))
 
-    async def _stream(
-        self, http: web.Request, body: dict[str, Any], request: Request, chat: bool
-    ) -> web.StreamResponse:
+    async def _stream(self, http: web.Request, body: Body, request: Request, chat: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(http)
         answer = self._answer("chat.completion.chunk" if chat else "text_completion", [])
 
         async def send(**changes: object) -> None:
-            await response.write(
-                b"data: " + json.dumps({**answer, **changes}, separators=(",", ":")).encode() + b"\n\n"
-            )
+            event = json.dumps({**answer, **changes}, separators=(",", ":"))
+            await response.write(f"data: {event}\n\n".encode())
 
         if chat:
             await send(choices=[_choice({"delta": {"role": "assistant", "content": ""}})])
@@ -236,10 +234,8 @@ def _choice(part: dict[str, Any], finish_reason: str | None = None) -> dict[str,
     return {"index": 0, **part, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
 
 
-def _error(status: int, kind: str, message: str) -> web.Response:
-    return web.json_response(
-        {"error": {"message": message, "type": kind, "param": None, "code": status}}, status=status
-    )
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"error": {"message": message, "param": None, "code": status}}, status=status)
 
 
 def serve(args: Namespace, script: Script, shape: Shape, sock: socket.socket, core_pid: int) -> None:
