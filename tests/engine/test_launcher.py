@@ -61,10 +61,12 @@ def test_dynos_own_variables():
     assert "VLLM_USE_AOT_COMPILE" not in launch(EngineArgs("org/model"), environment=ADOPTED).env
 
 
-def test_the_card_is_named_by_uuid():
-    assert launch(EngineArgs("org/model"), {"CUDA_VISIBLE_DEVICES": "1"}, ADOPTED, "GPU-12").env[
-        "CUDA_VISIBLE_DEVICES"] == "GPU-12"  # fmt: skip
-    assert launch(EngineArgs("org/model"), {"CUDA_VISIBLE_DEVICES": "1"}).env["CUDA_VISIBLE_DEVICES"] == "1"
+def test_the_card_is_given_in_the_order_of_nvml():
+    mine = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    env = launch(EngineArgs("org/model"), mine, ADOPTED, "1").env
+    assert (env["CUDA_VISIBLE_DEVICES"], env["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID")
+    env = launch(EngineArgs("org/model"), mine).env
+    assert (env["CUDA_VISIBLE_DEVICES"], env.get("CUDA_DEVICE_ORDER")) == ("0,1", None)
 
 
 def test_the_configurations_variables_win_over_all():

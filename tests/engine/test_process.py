@@ -115,8 +115,8 @@ def test_an_engine_that_ignores_term_is_killed_and_the_rest_is_removed(engine):
     traces = Traces(process.url)
     left = process.stop(grace_s=0.2)
     assert traces.gone()
-    assert sum("had to be killed" in line for line in left) == len(traces.processes) - 1  # all but the watchdog
-    assert {f"shared memory {file} was left and has been removed" for file in traces.memory} <= set(left)
+    assert sum(line.startswith("process ") for line in left) == len(traces.processes) - 1  # all but the watchdog
+    assert {str(file) for file in traces.memory} <= set(left)
 
 
 def test_a_child_in_its_own_session_that_ignores_term_is_ended_too(engine):
@@ -204,7 +204,7 @@ def test_an_engine_that_dies_while_it_serves_is_noticed_with_its_cause(engine):
     assert process.died().cause is Cause.KILLED
     assert process.state is State.FAILED
     assert traces.gone()
-    assert any("had to be killed" in line for line in process.stop())
+    assert any(line.startswith("process ") for line in process.stop())
 
 
 def test_an_engine_does_not_outlive_its_watchdog(engine):
@@ -213,7 +213,7 @@ def test_an_engine_does_not_outlive_its_watchdog(engine):
     traces = Traces(process.url)
     traces.processes[0].kill()
     until(process.died)
-    assert "watchdog was killed" in process.stop()[0]
+    assert "watchdog had been killed" in process.stop()[0]
     until(lambda: not psutil.wait_procs(traces.processes, timeout=0)[1])
     for file in traces.memory:
         file.unlink(missing_ok=True)  # nobody was left to do it

