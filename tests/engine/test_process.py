@@ -39,6 +39,13 @@ def environment(folder, python=sys.executable):
     return Environment("fake", "adopted", python, (str(folder),), "cpu", "0.32.0+cpu", "3.12.1", "2.13.0+cpu")
 
 
+@pytest.fixture(autouse=True)
+def sockets(tmp_path, monkeypatch):
+    """Where the folders of the engines' sockets are made."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return lambda: list(tmp_path.glob("dyno-*"))
+
+
 @pytest.fixture
 def engine(site, tmp_path):
     """Makes engines that are ended with the test."""
@@ -85,13 +92,15 @@ def test_a_ready_engine_answers_under_the_models_name_and_tells_its_facts(engine
     assert process.died() is None
 
 
-def test_stop_leaves_nothing_and_is_idempotent(engine):
+def test_stop_leaves_nothing_and_is_idempotent(engine, sockets):
     process = engine()
     process.start()
     traces = Traces(process.url)
     assert traces.memory
+    assert sockets()
     assert process.stop() == ()
     assert traces.gone()
+    assert not sockets()
     assert process.state is State.STOPPED
     assert process.stop() == ()
     assert (process.rss_bytes(), process.cpu_seconds()) == (None, 0)
@@ -285,7 +294,7 @@ with EngineProcess(environment, args, Path(log)) as engine:
 
 
 @pytest.mark.parametrize("moment", ["starting", "ready", "stopping"])
-def test_kill_9_of_the_owner_leaves_no_process_no_memory_and_no_port(site, tmp_path, moment):
+def test_kill_9_of_the_owner_leaves_no_process_no_memory_and_no_port(site, tmp_path, sockets, moment):
     command = [sys.executable, "-c", OWNER, moment, str(site), str(tmp_path / "log")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         try:
@@ -295,3 +304,4 @@ def test_kill_9_of_the_owner_leaves_no_process_no_memory_and_no_port(site, tmp_p
     assert len(traces.processes) >= 3
     assert traces.memory
     until(traces.gone)
+    assert not sockets()
