@@ -100,7 +100,6 @@ H200 = Library(
                 ("ClockInfo", 1): 345,
                 ("ClockInfo", 2): 3201,
                 "CurrentClocksEventReasons": 0x1,
-                "DisplayMode": 0,
                 "DisplayActive": 0,
             }
         )

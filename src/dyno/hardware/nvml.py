@@ -119,8 +119,8 @@ def _read_gpu(library: ModuleType, index: int) -> Gpu:
         sm_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM),
         memory_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM),
         throttle_reasons=_throttle_reasons(ask(library.nvmlDeviceGetCurrentClocksEventReasons, handle)),
-        display_attached=_either(ask(library.nvmlDeviceGetDisplayMode, handle),
-                                 ask(library.nvmlDeviceGetDisplayActive, handle)),
+        # Not the display mode: an H200 that can have none says "enabled" there.
+        display_attached=_truth(ask(library.nvmlDeviceGetDisplayActive, handle)),
     )  # fmt: skip
 
 
@@ -169,5 +169,5 @@ def _throttle_reasons(mask: int | None) -> tuple[str, ...] | None:
     return None if mask is None else tuple(word for bit, word in _THROTTLE_REASONS.items() if mask & bit)
 
 
-def _either(first: int | None, second: int | None) -> bool | None:
-    return None if first is None and second is None else bool(first) or bool(second)
+def _truth(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
