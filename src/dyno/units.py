@@ -1,5 +1,6 @@
 """Quantities as people write them, read into SI numbers and back."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -15,7 +16,10 @@ def _parse(text: str | float, scale: Mapping[str, float], what: str) -> float:
     sizes = {unit.casefold(): size for unit, size in scale.items()}
     if not match or match[2].casefold() not in sizes:
         raise ValueError(f"{text!r} is not {what} (units: {', '.join(unit for unit in scale if unit)})")
-    return float(match[1]) * sizes[match[2].casefold()]
+    amount = float(match[1]) * sizes[match[2].casefold()]
+    if not math.isfinite(amount):
+        raise ValueError(f"{str(text)[:20]!r}... is too large")
+    return amount
 
 
 def parse_bytes(text: str | float) -> int:
@@ -31,6 +35,11 @@ def parse_seconds(text: str | float) -> float:
 def parse_celsius(text: str | float) -> float:
     """`82 C` or a bare number. ValueError for anything else."""
     return _parse(text, {"": 1.0, "C": 1.0, "°C": 1.0}, "a temperature such as '82 C'")
+
+
+def parse_rate(text: str | float) -> float:
+    """A bare number, of something a second. ValueError for anything else."""
+    return _parse(text, {"": 1.0}, "a number such as 250")
 
 
 def parse_fraction(text: str | float) -> float:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dyno.errors import InputError, nearest
-from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_seconds
+from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_rate, parse_seconds
+
+# Requests are made ready before the clock starts, and every answer is kept until it has stopped: a gigabyte or two.
+MOST_TOKENS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,11 @@ class Workload:
         problems = [f"workload.{field}: {value} must be at least 1"
                     for field in ("input_len", "output_len", "concurrency", "num_requests")
                     if (value := getattr(self, field)) < 1]  # fmt: skip
+        if (tokens := self.num_requests * (self.input_len + self.output_len)) > MOST_TOKENS:
+            problems.append(
+                f"workload: {tokens:,} tokens in {self.num_requests:,} requests are more than the {MOST_TOKENS:,} "
+                "that one load may have; ask for fewer or shorter ones"
+            )
         if problems:
             raise InputError(*problems)
 
@@ -84,7 +92,7 @@ def _milliseconds(text: str | float) -> float:
 
 _LIMITS: Mapping[str, tuple[Callable[[str | float], float], Literal["at most", "at least"]]] = {
     **{f"{latency}_{statistic}": (_milliseconds, "at most") for latency in LATENCIES for statistic in STATISTICS},
-    **dict.fromkeys(THROUGHPUTS, (float, "at least")),
+    **dict.fromkeys(THROUGHPUTS, (parse_rate, "at least")),
     "vram": (parse_bytes, "at most"),
     "ram": (parse_bytes, "at most"),
     "temperature": (parse_celsius, "at most"),
@@ -102,9 +110,13 @@ def parse_limits(limits: Mapping[str, str | float]) -> tuple[Limit, ...]:
             continue
         parse, side = _LIMITS[name]
         try:
-            parsed.append(Limit(name, float(parse(text)), side))
+            bound = float(parse(text))
         except ValueError as error:
             problems.append(f"limits.{name}: {error}")
+            continue
+        if bound < 0:
+            problems.append(f"limits.{name}: {text!r} must not be negative")
+        parsed.append(Limit(name, bound, side))
     if problems:
         raise InputError(*problems)
     return tuple(parsed)

@@ -67,13 +67,18 @@ def run(words: list[str]) -> int:
         )
         if code == Stopped.exit_code:  # typer's word for Ctrl-C
             raise Stopped("stopped; what was finished is kept")
+        print(end="", flush=True)
     except typer.TyperException as error:
         return _complain(InputError(error.format_message() + _hint(error)), wants_json)
     except DynoError as error:
         return _complain(error, wants_json)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may be written at exit)
+        _mute()
         return 1
+    except OSError as error:  # a full disk, a folder that went away: no fault of ours
+        where = f"{error.filename}: " if error.filename else ""
+        fault = DynoError(f"{where}{error.strerror or error}; run again with --debug to see in what")
+        return _complain(fault, wants_json, error)
     except Exception as error:  # noqa: BLE001  (the edge: a fault of ours still ends in one message)
         fault = DynoError(f"internal error: {type(error).__name__}: {error}; run again with --debug to see where")
         return _complain(fault, wants_json, error)
@@ -91,8 +96,19 @@ def _complain(error: DynoError, wants_json: bool, origin: BaseException | None =
         import traceback
 
         traceback.print_exception(origin or error)
-    for problem in problems:
-        print(f"dyno: {problem}", file=sys.stderr)
-    if wants_json:
-        print(json.dumps({"error": {"exit_code": error.exit_code, "problems": list(problems)}}))
+    try:
+        for problem in problems:
+            print(f"dyno: {problem}", file=sys.stderr)
+        if wants_json:
+            print(json.dumps({"error": {"exit_code": error.exit_code, "problems": list(problems)}}))
+        print(end="", flush=True)
+    except OSError:
+        _mute()
     return error.exit_code
+
+
+def _mute() -> None:
+    """Nobody takes the output any more: what is still to be written at the exit goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        os.dup2(nowhere, stream.fileno())

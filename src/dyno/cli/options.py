@@ -8,15 +8,20 @@ Words = list[str] | None
 
 
 def named(words: Words, option: str, separator: str) -> dict[str, str] | None:
-    """`NAME<separator>TEXT` words as a mapping. InputError names every word that has no such form."""
+    """`NAME<separator>TEXT` words as a mapping. InputError has every word without that form and every name twice."""
     if not words:
         return None
-    split = [word.partition(separator) for word in words]
-    if wrong := [
-        f"{option}: {name!r} is not NAME{separator}..." for name, found, _ in split if not found or not name.strip()
-    ]:
-        raise InputError(*wrong)
-    return {name.strip(): text.strip() for name, _, text in split}
+    result: dict[str, str] = {}
+    problems = []
+    for word in words:
+        name, found, text = (part.strip() for part in word.partition(separator))
+        if not found or not name:
+            problems.append(f"{option}: {word!r} is not NAME{separator}...")
+        elif result.setdefault(name, text) != text:
+            problems.append(f"{option}: {name!r} is given twice, as {result[name]!r} and as {text!r}")
+    if problems:
+        raise InputError(*problems)
+    return result
 
 
 def given(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  (values of a spec, checked where specs are)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dyno.cli.options import Words, given, named, workload_of
+from dyno.errors import InputError
 
 
 def tune(
@@ -41,6 +42,8 @@ def tune(
     from dyno.cli import study as running
     from dyno.study.spec import read_spec
 
+    if resume and dry_run:
+        raise InputError("--dry-run: shows what a new study would run; it does not go with --resume")
     from_file = model is not None and model.endswith((".yaml", ".yml"))
     asked = (read_spec(Path(model)) if from_file and model else {}) | given(
         model=None if from_file else model, objective=objective, limits=named(limit, "--limit", "="), baseline=baseline,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dyno.engine.environment import Environment
-from dyno.errors import InputError
+from dyno.errors import DynoError, InputError
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
 from dyno.study.spec import SpecFile
@@ -87,13 +87,18 @@ class Journal:
 
 
 def append(folder: Path, line: Line) -> None:
-    """Write one line and return when it is on the disk."""
+    """Write one line and return when it is on the disk. DynoError when it cannot be written."""
     from pydantic_core import to_json
 
-    with (folder / JOURNAL).open("ab") as file:
-        file.write(to_json(line, inf_nan_mode="null") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    path = folder / JOURNAL
+    try:
+        with path.open("ab") as file:
+            file.write(to_json(line, inf_nan_mode="null") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DynoError(f"{path}: cannot be written ({error.strerror}); what was finished is kept: make room, then "
+                        f"dyno tune --resume --study {folder}") from error  # fmt: skip
 
 
 def drop_torn_line(folder: Path) -> None:
@@ -119,7 +124,7 @@ def read_journal(folder: Path) -> Journal:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its owner and permissions") from error
     lines = content.split(b"\n")[:-1]
     if not lines:
-        raise InputError(f"{path}: is empty: nothing was recorded; remove the folder and start the study again")
+        raise InputError(f"{path}: holds no whole line: nothing was recorded; remove the folder and start again")
     _check_schema(path, lines[0])
     return _folded(path, [_line(path, number, line) for number, line in enumerate(lines, 1)])
 
@@ -128,7 +133,7 @@ def _check_schema(path: Path, first: bytes) -> None:
     try:
         version = json.loads(first)["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}:1: is not the first line of a study") from error
+        raise _damaged(path, 1, "is not the first line of a study") from error
     if version != SCHEMA_VERSION:
         raise InputError(f"{path}: has schema_version {version!r}, this Dyno reads {SCHEMA_VERSION}; "
                          "use the Dyno that made the study")  # fmt: skip
@@ -141,8 +146,12 @@ def _line(path: Path, number: int, line: bytes) -> Line:
         return _adapter().validate_json(line)  # type: ignore[no-any-return]
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}:{number}: is damaged ({where}: {first['msg']})") from error
+        what = ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), first["msg"])))
+        raise _damaged(path, number, f"is damaged ({what})") from error
+
+
+def _damaged(path: Path, number: int, what: str) -> InputError:
+    return InputError(f"{path}:{number}: {what}; nothing was changed: mend the line from a copy, or start a new study")
 
 
 _ADAPTERS: list[Any] = []
@@ -161,7 +170,7 @@ def _adapter() -> Any:  # noqa: ANN401  (pydantic's TypeAdapter, imported only w
 def _folded(path: Path, lines: Sequence[Line]) -> Journal:
     head = lines[0]
     if not isinstance(head, StudyLine):
-        raise InputError(f"{path}:1: is not the first line of a study")
+        raise _damaged(path, 1, "is not the first line of a study")
     confirms = [line for line in lines if isinstance(line, ConfirmLine)]
     return Journal(
         study=head,

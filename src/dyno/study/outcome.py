@@ -83,7 +83,7 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
 
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
     """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed."""
-    rows = [row for row in outcome.rows[1:] if _may_win(row, spec)]
+    rows = [row for row in outcome.rows[1:] if _may_win(row, spec) and _rank(row, spec) > float("-inf")]
     return max(rows, key=lambda row: _rank(row, spec), default=None)
 
 

@@ -60,8 +60,13 @@ def prepare(
 def card_for(
     environment: Environment, hardware: Hardware, device: str | None, visible_devices: str | None
 ) -> str | None:
-    """UUID of the card an engine of this environment runs on; None for the CPU engine."""
-    return choose_card(hardware, device, visible_devices) if environment.platform == "cuda" else None
+    """UUID of the card an engine of this environment runs on; None for the CPU engine. InputError: there is none."""
+    if environment.platform == "cuda":
+        return choose_card(hardware, device, visible_devices)
+    if device is not None:
+        raise InputError(f"device: {device!r} is no use to the engine {environment.name}, which runs on "
+                         f"{environment.platform}; leave it out, or name another engine")  # fmt: skip
+    return None
 
 
 def _collect(problems: list[str], step: Callable[[], T]) -> T | None:
@@ -146,14 +151,12 @@ def _measurable(card: Gpu | None) -> set[str]:
 
 def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
     needed = spec.workload.input_len + spec.workload.output_len
-    problems = []
+    first: dict[object, str] = {}  # of the candidates that share a limit one is enough
     for candidate in candidates:
-        limit = candidate.args.flag("max_model_len") or model.max_position_embeddings
-        if isinstance(limit, int) and needed > limit:
-            problems.append(
-                f"{candidate.name}: the workload needs {needed} tokens a request, but max_model_len is {limit}"
-            )
-    return problems
+        first.setdefault(candidate.args.flag("max_model_len") or model.max_position_embeddings, candidate.name)
+    return [f"{name}: the workload needs {needed} tokens a request, but max_model_len is {limit}; "
+            "ask for shorter prompts or answers, or raise it"
+            for limit, name in first.items() if isinstance(limit, int) and 0 < limit < needed]  # fmt: skip
 
 
 def _no_weights(baseline: Candidate, model: ModelSpec) -> list[str]:

@@ -81,7 +81,11 @@ def _launch_s(journal: Journal) -> float:
 
 def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
     """Fix what is confirmed and in how many pairs, before the first of them."""
-    best = screened_best(judge(journal, session.spec, session.folder.name), session.spec)
+    outcome = judge(journal, session.spec, session.folder.name)
+    if outcome.rows[0].state == "failed":
+        clock.note(session.folder, "Nothing to confirm: the baseline failed, so that there is nothing to compare with.")
+        return journal
+    best = screened_best(outcome, session.spec)
     if best is None:
         clock.note(session.folder, "Nothing to confirm: no candidate may be recommended by what screening measured.")
         return journal

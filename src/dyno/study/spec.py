@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from reprlib import repr as brief
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import Strict
 
 from dyno.errors import InputError, nearest
 from dyno.units import parse_seconds
@@ -11,7 +14,12 @@ from dyno.workload import PRESETS, Limit, Objective, Workload, parse_limits
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
+# So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
+MOST_PAIRS = 1000
+
 T = TypeVar("T")
+Whole = Annotated[int, Strict()]  # `true` is no number
+Quantity = str | Annotated[int, Strict()] | Annotated[float, Strict()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +29,10 @@ class WorkloadFile:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str = "chat"
-    input_len: int | None = None
-    output_len: int | None = None
-    concurrency: int | None = None
-    num_requests: int | None = None
+    input_len: Whole | None = None
+    output_len: Whole | None = None
+    concurrency: Whole | None = None
+    num_requests: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +44,18 @@ class SpecFile:
     model: str = ""
     workload: str | WorkloadFile = "chat"
     objective: str = "output_throughput"
-    limits: dict[str, str | int | float] = field(default_factory=dict)
+    limits: dict[str, Quantity] = field(default_factory=dict)
     baseline: str = ""
     candidates: dict[str, str] | None = None
     pinned: str = ""
     tests: tuple[str, ...] = TESTS
-    pairs: int = 6
-    budget: str | int | float | None = None
-    seed: int = 0
+    pairs: Whole = 6
+    budget: Quantity | None = None
+    seed: Whole = 0
     allow_output_change: bool = False
     engine: str | None = None
-    device: str | None = None
-    ready_timeout: str | int | float = "20 min"
+    device: str | Whole | None = None
+    ready_timeout: Quantity = "20 min"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,17 @@ class StudySpec:
 def read_spec(path: Path) -> dict[str, Any]:
     """The mapping that stands in a YAML spec, unchecked. InputError when it cannot be read as one."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a spec in YAML") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not text in UTF-8; name a spec in YAML") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}: line {line} is not YAML: {' '.join(str(error.problem).split())}") from error
     except YAMLError as error:
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -118,7 +131,7 @@ def _validated(content: Mapping[str, Any], collect: bool = False) -> tuple[SpecF
         return adapter.validate_python(dict(content)), []
     except ValidationError as error:
         found: list[Mapping[str, Any]] = [dict(item) for item in error.errors()]
-        problems = list(dict.fromkeys(_problem(item) for item in found if not _explained_deeper(item, found)))
+        problems = _problems([item for item in found if not _explained_deeper(item, found)])
         if not collect:
             raise InputError(*problems) from error
         wrong = {str(item["loc"][0]) for item in found}
@@ -131,14 +144,33 @@ def _explained_deeper(item: Mapping[str, Any], found: Sequence[Mapping[str, Any]
     return len(item["loc"]) < max(len(other["loc"]) for other in found if other["loc"][0] == key)
 
 
-def _problem(found: Mapping[str, Any]) -> str:
-    path = [str(part) for part in found["loc"] if part not in ("WorkloadFile", "str", "int", "float")]
-    name = ".".join(path)
-    if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = [item.name for item in fields(WorkloadFile if path[0] == "workload" else SpecFile)]
-        return f"{name}: unknown key{nearest(path[-1], known)}"
-    message = str(found["msg"])
-    return f"{name}: {found['input']!r}: {message[0].lower()}{message[1:]}"
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list such as [ttft, throughput]",
+    "dict_type": "a mapping such as {name: value}",
+    "dataclass_type": "a mapping such as {concurrency: 4}",
+}
+
+
+def _problems(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each place: what a key with several readings could have been is said together."""
+    sentences: dict[str, list[str]] = {}
+    for item in found:
+        path = [str(part) for part in item["loc"] if part not in ("WorkloadFile", "str", "int", "float", "[key]")]
+        name = ".".join(path)
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = [each.name for each in fields(WorkloadFile if path[0] == "workload" else SpecFile)]
+            sentences[f"{name}: unknown key{nearest(path[-1], known)}"] = []
+        else:
+            said = "is empty; it" if item["input"] is None else brief(item["input"])
+            sentences.setdefault(f"{name}: {said} must be ", []).append(_WANTED.get(item["type"], str(item["msg"])))
+    return [start + " or ".join(dict.fromkeys(ends)) for start, ends in sentences.items()]
 
 
 def _keys_of(problems: list[str]) -> set[str]:
@@ -161,7 +193,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     objective = parsed("objective", lambda: Objective(written.objective))
     limits = parsed("limits", lambda: parse_limits(written.limits))
     tests = parsed("tests", lambda: _tests(written.tests))
-    pairs = parsed("pairs", lambda: _at_least("pairs", written.pairs, 0))
+    pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
@@ -172,7 +204,8 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     return StudySpec(
         model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
-        allow_output_change=written.allow_output_change, engine=written.engine, device=written.device,
+        allow_output_change=written.allow_output_change, engine=written.engine,
+        device=None if written.device is None else str(written.device),
         ready_timeout_s=timeout_s,
     )  # fmt: skip
 
@@ -220,10 +253,10 @@ def _wrong(name: str, change: str) -> list[str]:
     return wrong
 
 
-def _at_least(key: str, value: int, least: int) -> int:
-    if value < least:
-        raise InputError(f"{key}: {value} must be at least {least}")
-    return value
+def _pairs(number: int) -> int:
+    if not 0 <= number <= MOST_PAIRS:
+        raise InputError(f"pairs: {number} must be at least 0 and at most {MOST_PAIRS}")
+    return number
 
 
 def _positive_seconds(text: str | float) -> float:

@@ -46,6 +46,24 @@ def newest_study() -> Path:
     return journals[-1].parent
 
 
+def make_folder(folder: Path) -> None:
+    """The folder of a new study. InputError when it cannot be made, holds a study already, or something else."""
+    try:
+        others = {path.name for path in folder.iterdir()} - {"raw", "logs", ".lock"} if folder.exists() else set()
+        if not others:
+            (folder / "raw").mkdir(parents=True, exist_ok=True)
+            (folder / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
+    if JOURNAL in others:
+        raise InputError(
+            f"{folder}: holds a study already; go on with it (--resume), or name another folder (--study DIR)"
+        )
+    if others:
+        raise InputError(f"{folder}: holds other things ({', '.join(sorted(others)[:3])}); name a new or an empty "
+                         "folder (--study DIR)")  # fmt: skip
+
+
 def create_study(
     folder: Path,
     written: SpecFile,
@@ -54,16 +72,8 @@ def create_study(
     hardware: Hardware,
     candidates: tuple[Candidate, ...],
 ) -> None:
-    """A new study folder with the first line of its journal. InputError when the folder holds a study already."""
-    if (folder / JOURNAL).exists():
-        raise InputError(
-            f"{folder}: holds a study already; go on with it (--resume), or name another folder (--study DIR)"
-        )
-    try:
-        (folder / "raw").mkdir(parents=True, exist_ok=True)
-        (folder / "logs").mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
+    """A new study folder with the first line of its journal. InputError as in make_folder."""
+    make_folder(folder)
     append(folder, StudyLine(SCHEMA_VERSION, __version__, now(), written, model, engine, hardware, candidates))
 
 
@@ -124,9 +134,9 @@ def load_outcome(folder: Path) -> Outcome:
     return judge(journal, spec_of(journal), folder.absolute().name)
 
 
-def spec_of(journal: Journal) -> StudySpec:
-    """The spec a study was started with."""
-    return parse_spec(_plain(journal.study.spec))[1]
+def spec_of(journal: Journal, asked: dict[str, Any] | None = None) -> StudySpec:
+    """The spec a study was started with, what is `asked` this time in place of what was. InputError for bad input."""
+    return parse_spec({**_plain(journal.study.spec), **(asked or {})})[1]
 
 
 def now() -> str:

@@ -14,7 +14,7 @@ from dyno.study.launch import Session
 from dyno.study.prepare import Prepared, card_for
 from dyno.study.progress import Watch
 from dyno.study.runner import run_study
-from dyno.study.store import check_resumable, create_study, enter_block, free_folder, spec_of
+from dyno.study.store import check_resumable, create_study, enter_block, free_folder, make_folder, spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +26,25 @@ class Host:
 
 
 def tune(prepared: Prepared, folder: Path | None, host: Host, watch: Watch) -> Path:
-    """Run a new study to its end and return its folder. InputError when the folder holds a study already."""
+    """Run a new study to its end and return its folder. InputError when the folder is not new or empty."""
     folder = folder or free_folder(Path(prepared.spec.model).name)
-    with hold_card(prepared.device_uuid), hold(_study_lock(folder), f"the study {folder}"):
-        create_study(folder, prepared.written, prepared.model, prepared.environment, host.hardware, prepared.candidates)
-        _run(folder, prepared.environment, prepared.device_uuid, host, watch)
+    with hold_card(prepared.device_uuid):
+        make_folder(folder)
+        with hold(_study_lock(folder), f"the study {folder}"):
+            create_study(
+                folder, prepared.written, prepared.model, prepared.environment, host.hardware, prepared.candidates
+            )
+            _run(folder, prepared.environment, prepared.device_uuid, host, watch)
     return folder
 
 
 def resume(folder: Path, asked: dict[str, Any], host: Host, watch: Watch) -> Path:
     """Go on with a study where it stopped. InputError when this machine or what is asked now makes it another one."""
     journal = read_journal(folder)
-    spec = spec_of(journal)
-    environment = current_environment(asked.get("engine") or spec.engine)
+    spec = spec_of(journal, asked)
+    environment = current_environment(spec.engine)
     check_resumable(journal, asked, environment, host.hardware)
-    device = card_for(environment, host.hardware, asked.get("device") or spec.device, host.visible_devices)
+    device = card_for(environment, host.hardware, spec.device, host.visible_devices)
     with hold_card(device), hold(_study_lock(folder), f"the study {folder}"):
         _run(folder, environment, device, host, watch)
     return folder
