@@ -236,7 +236,8 @@ def _tests(written: tuple[str, ...]) -> tuple[str, ...]:
 def _candidates(written: dict[str, str] | None) -> tuple[tuple[str, str], ...] | None:
     if written is None:
         return None
-    problems = [f"candidates.{name}: {why}" for name, change in written.items() for why in _wrong(name, change)]
+    problems = [f"candidates.{name if name.isprintable() else ascii(name)}: {why}"
+                for name, change in written.items() for why in _wrong(name, change)]  # fmt: skip
     if problems:
         raise InputError(*problems)
     return tuple(written.items())
