@@ -49,7 +49,10 @@ def main() -> None:
     """Entry point of the console script."""
     for asks_to_stop in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asks_to_stop, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for too_late in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(too_late, signal.SIG_IGN)  # an impatient second Ctrl-C would change the exit code
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:
