@@ -181,6 +181,10 @@ WORDS = {
         ["--limit: 'ram' is given twice, as '1 GiB' and as '2 GiB'"],
     ),
     "a dry run of what is under way": (["tune", "--resume", "--dry-run"], ["--dry-run: shows what a new study would"]),
+    "words that are not text": (
+        ["tune", b"m\xff", "--study", b"s\xff"],
+        ["'m\\udcff': is not text in UTF-8", "'s\\udcff': is not text in UTF-8"],
+    ),
     "nothing to bench": (["bench"], ["say what to measure"]),
     "a preset that there is not": (["bench", "--url", "http://127.0.0.1:9", "--workload", "chatt"], ["mean 'chat'?"]),
     "no study to go on with": (["tune", "--resume"], ["no study under ./studies; run `dyno tune MODEL` first"]),
@@ -298,6 +302,7 @@ def test_a_study_is_made_in_a_new_or_empty_folder_only(copied):
         "file/below": "cannot be made (Not a directory)",
         "/proc/below": "cannot be made",
         "x" * 300: "cannot be made (File name too long)",
+        "two\nlines": "'two\\nlines': cannot be printed",
     }
     for folder, part in taken.items():
         complains(refused(bench, "tune", spec, "--study", folder, "--json"), part)

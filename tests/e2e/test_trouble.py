@@ -255,6 +255,14 @@ def test_without_any_output_the_exit_code_still_answers(unfinished):
         assert done.returncode == code
 
 
+def test_letters_that_the_terminal_does_not_have_are_no_error(bench):
+    spec = bench.spec(**SMALL, candidates='{"[b]漢字[/c]|<i>": FAKE_FAIL=oom_load}')
+    done = bench.run("tune", spec, PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert "[b]\\u6f22\\u5b57[/c]|<i>" in done.stdout
+    assert "<i>" not in (bench.cwd / "studies" / "spec" / "report.html").read_text()
+
+
 def test_a_watcher_who_goes_away_stops_the_study_and_leaves_nothing(bench):
     mark = f"watcher-{os.getpid()}"
     process = bench.start("tune", bench.spec(**SMALL), "--study", "study", **{MARK: mark})

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -49,6 +50,8 @@ def main() -> None:
     """Entry point of the console script."""
     for asks_to_stop in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asks_to_stop, signal.default_int_handler)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: letters of others must not end a study
     code = run(sys.argv[1:])
     for too_late in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(too_late, signal.SIG_IGN)  # an impatient second Ctrl-C would change the exit code
@@ -63,8 +66,7 @@ def run(words: list[str]) -> int:
     if "--debug" in ours:
         os.environ["DYNO_DEBUG"] = "1"
     try:
-        if pinned and (not ours or ours[0] not in TAKES_FLAGS):
-            raise InputError(f"flags after `--` are vLLM's and go with {' or '.join(TAKES_FLAGS)}, not here")
+        _check(ours, pinned)
         code = int(
             app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned) or 0
         )
@@ -86,6 +88,13 @@ def run(words: list[str]) -> int:
         fault = DynoError(f"internal error: {type(error).__name__}: {error}; run again with --debug to see where")
         return _complain(fault, wants_json, error)
     return code
+
+
+def _check(ours: list[str], pinned: list[str]) -> None:
+    if pinned and (not ours or ours[0] not in TAKES_FLAGS):
+        raise InputError(f"flags after `--` are vLLM's and go with {' or '.join(TAKES_FLAGS)}, not here")
+    if strange := [word for word in (*ours, *pinned) if any("\ud800" <= letter <= "\udfff" for letter in word)]:
+        raise InputError(*(f"{word!a}: is not text in UTF-8; rename what it names" for word in strange))
 
 
 def _hint(error: typer.TyperException) -> str:

@@ -48,6 +48,8 @@ def newest_study() -> Path:
 
 def make_folder(folder: Path) -> None:
     """The folder of a new study. InputError when it cannot be made, holds a study already, or something else."""
+    if not str(folder).isprintable():
+        raise InputError(f"{str(folder)!a}: cannot be printed; name another folder (--study DIR)")
     try:
         others = {path.name for path in folder.iterdir()} - {"raw", "logs", ".lock"} if folder.exists() else set()
         if not others:
