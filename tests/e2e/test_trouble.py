@@ -38,7 +38,7 @@ ENGINES = {  # what the candidate does; its row's state and cause
     "killed": ("killed", "failed", "killed"),
     "hungry": ("oom_graphs", "failed", "out of memory while capturing graphs"),
     "dying": ("dies_mid_stream FAKE_FAIL_AFTER=4", "failed", "engine died"),
-    "garbling": ("wrong_json FAKE_FAIL_AFTER=1", "failed", "engine died"),
+    "garbling": ("wrong_json FAKE_FAIL_AFTER=1", "failed", "requests are not answered"),
     "miscounting": ("wrong_tokens", "void", "the server's usage says 64 output tokens, its counter 128"),
     "unmetered": ("no_metrics", "complete", None),
     "clinging": ("outliving_child", "complete", None),
@@ -91,7 +91,8 @@ def test_a_candidate_without_usage_has_no_throughput_and_is_not_confirmed(bench)
     done = bench.run("tune", bench.spec(tests="[]", candidates="{uncounted: FAKE_FAIL=no_usage}"), "--json")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
-    assert printed["rows"][1]["metrics"]["throughput"]["output_throughput"] is None
+    assert printed["rows"][1]["state"] == "void"
+    assert "told nothing from which output_throughput" in printed["rows"][1]["cause"]
     assert printed["verdict"] is None
     assert any("Nothing to confirm" in note for note in printed["notes"])
 

@@ -41,10 +41,9 @@ def bench(
     from dyno.bench import measure
     from dyno.bench.record import Target
 
-    if bool(url) == bool(folder):
-        raise InputError(
-            "say what to measure: a server, --url http://127.0.0.1:8000, or a model to launch, such as ./m"
-        )
+    of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env}
+    of_model = {"--engine": engine, "--device": device, "--study": study, "flags after `--`": context.obj}
+    _check_kind(folder, url, of_url, of_model)
     if folder:
         from dyno.cli.study import bench_model
 
@@ -58,6 +57,15 @@ def bench(
     print(json.dumps(measure.as_json(measured)) if as_json else measure.as_text(measured))
     if measured.void:
         raise typer.Exit(1)
+
+
+def _check_kind(folder: str | None, url: str, of_url: dict[str, object], of_model: dict[str, object]) -> None:
+    """InputError unless it is clear whether to measure a server or to launch a model, and all options fit that."""
+    if bool(url) == bool(folder):
+        raise InputError("say what to measure: a server (--url http://127.0.0.1:8000) or a model to launch (./m)")
+    alien, fitting = (of_url, "--url") if folder else (of_model, "a model to launch")
+    if given := [name for name, value in alien.items() if value]:
+        raise InputError(*(f"{name}: goes with {fitting} only" for name in given))
 
 
 def _progress() -> "Progress | None":

@@ -14,7 +14,7 @@ from dyno.errors import Stopped
 from dyno.study.outcome import Outcome
 from dyno.study.prepare import prepare
 from dyno.study.schedule import Order, screen_order
-from dyno.study.store import free_folder, load_outcome, newest_study
+from dyno.study.store import check_folder, free_folder, load_outcome, newest_study
 from dyno.study.tune import Host, resume, tune
 from dyno.units import format_seconds
 
@@ -28,6 +28,8 @@ def read_host() -> Host:
 
 def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | None = None) -> Path:
     """A new study, run to its end, its folder called after `name`, else after the model. Stopped on Ctrl-C."""
+    if study is not None:
+        check_folder(study)  # before anything is downloaded for a study that cannot be written
     prepared = prepare(asked, host.hardware, host.visible_devices, say)
     folder = study or free_folder(name or Path(prepared.spec.model).name)
     with watching() as watch:

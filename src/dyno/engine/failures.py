@@ -23,6 +23,7 @@ class Cause(StrEnum):
     TIMEOUT = "not ready in time"
     KILLED = "killed"
     DIED = "engine died"
+    NO_ANSWERS = "requests are not answered"
 
 
 @dataclass(frozen=True, slots=True)

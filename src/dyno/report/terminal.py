@@ -1,5 +1,7 @@
 """A study in the terminal."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,10 +11,8 @@ from dyno.report.matrix import is_recommended, limits_text, matrix_table
 from dyno.report.wording import also_fast, recommendation, setting, trouble_line, troubles, verdict_sentence
 from dyno.study.outcome import Outcome, Row
 
-# The width that all columns need, the columns that go first below it, and those that stay on the narrowest terminal.
-WIDE, MIDDLE = 116, 78
-_FIRST_TO_GO = ("KV tokens", "Limits", "State")
-_LAST_TO_GO = ("Candidate", "TTFT ms", "Throughput tok/s", "vs baseline")
+# Columns that go, one after the other, until the table fits the terminal. What decides stays.
+_GO_IN_ORDER = ("KV tokens", "Limits", "Memory GiB", "State", "Startup s", "Prefix reuse ms, hits", "Long context ms")
 _WORDS = ("Candidate", "Limits", "State")
 _ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "inconclusive": "bold yellow"}
 _STATE_STYLES = {"failed": "red", "void": "yellow", "pending": "dim"}
@@ -41,25 +41,28 @@ def render_terminal(outcome: Outcome, console: Console) -> None:
 
 
 def _print_matrix(outcome: Outcome, console: Console) -> None:
+    unbounded = console.options.update(width=1000)
+    for gone in range(len(_GO_IN_ORDER) + 1):
+        table = _matrix(outcome, _GO_IN_ORDER[:gone])
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+    console.print(table)
+    console.print()
+
+
+def _matrix(outcome: Outcome, left_out: Sequence[str]) -> Table:
     headers, rows = matrix_table(outcome)
-    shown = [place for place, header in enumerate(headers) if _fits(header, console.width)]
+    shown = [place for place, header in enumerate(headers) if header not in left_out]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for place in shown:
         header = headers[place]
-        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold", no_wrap=header == "Candidate",
+        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold",
                          justify="left" if header in _WORDS else "right",
                          min_width=None if header in _WORDS else max(map(len, header.split())))  # fmt: skip
     for row, cells in zip(outcome.rows, rows, strict=True):
         # Causes and missed limits need a line of their own, below; the first word of them is enough here.
         table.add_row(*(Text(cells[place].partition(":")[0]) for place in shown), style=_row_style(row, outcome))
-    console.print(table)
-    console.print()
-
-
-def _fits(header: str, width: int) -> bool:
-    if width >= WIDE:
-        return True
-    return header not in _FIRST_TO_GO if width >= MIDDLE else header in _LAST_TO_GO
+    return table
 
 
 def _row_style(row: Row, outcome: Outcome) -> str:

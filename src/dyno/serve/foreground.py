@@ -27,9 +27,7 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
     """
     outcome, spec = load_outcome(folder), spec_of(read_journal(folder))
     if outcome.recommended is None:
-        raise InputError(
-            f"{folder}: recommends nothing: no configuration keeps the limits; see `dyno report --study {folder}`"
-        )
+        raise InputError(f"{folder}: recommends nothing; see why: `dyno report --study {folder}`")
     candidate = outcome.recommended.candidate
     environment = current_environment(engine or spec.engine)
     card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)

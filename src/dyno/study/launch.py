@@ -55,25 +55,28 @@ class Launch:
         self.log = Path("logs") / f"{plan.launch:03d}.log"
 
     def take(self) -> None:
+        """Start the engine, take every test that is owed, stop it; what it leaves behind is noted."""
         session = self.session
-        began = _Began()
         with EngineProcess(session.environment, self.candidate.args, session.folder / self.log, session.device_uuid,
                            session.enforce_eager_needed, session.spec.ready_timeout_s) as engine:  # fmt: skip
-            try:
-                facts = engine.start(lambda phase: self.tell("start", phase))
-            except EngineFailed as error:
-                self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=error.failure))
-                return
-            if "startup" in self.plan.tests:
-                self.write(replace(self.step("startup", began, "complete", _start_figures(facts)), facts=facts))
-            for test in self.plan.tests:
-                if test not in ("startup", "memory") and not self.measure(engine, facts, test):
-                    return
-            if "memory" in self.plan.tests:
-                self.write(self.step("memory", _Began(), "complete", self.memory(facts)))
-            left = engine.stop()
-        if left:
+            self.use(engine)
+        if left := engine.stop():
             append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}; removed.", now()))
+
+    def use(self, engine: EngineProcess) -> None:
+        began = _Began()
+        try:
+            facts = engine.start(lambda phase: self.tell("start", phase))
+        except EngineFailed as error:
+            self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=error.failure))
+            return
+        if "startup" in self.plan.tests:
+            self.write(replace(self.step("startup", began, "complete", _start_figures(facts)), facts=facts))
+        for test in self.plan.tests:
+            if test not in ("startup", "memory") and not self.measure(engine, facts, test):
+                return
+        if "memory" in self.plan.tests:
+            self.write(self.step("memory", _Began(), "complete", self.memory(facts)))
 
     def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
         """Take one test and write it down. False when the engine failed in it."""
@@ -85,9 +88,12 @@ class Launch:
             self.write(replace(self.step(test, began, "failed"), failure=failure))
             return False
         figures = result.figures | sampler.peaks.figures()
+        void = result.void
+        objective = self.session.spec.objective
+        if test == "throughput" and not void and figures.get(objective.figure) is None:
+            void = (f"the server told nothing from which {objective.name} could be had",)
         raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
-        step = self.step(test, began, "void" if result.void else "complete", figures)
-        self.write(replace(step, void=result.void, raw=raw))
+        self.write(replace(self.step(test, began, "void" if void else "complete", figures), void=void, raw=raw))
         return True
 
     def attempt(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
@@ -100,7 +106,7 @@ class Launch:
             try:
                 result = run_scenario(test, target, self.session.spec.workload, seed, facts.max_model_len, folder, None)
             except DynoError as error:
-                return result, Failure(Cause.DIED, str(error), "Look at the end of the engine's log.", "")
+                return result, Failure(Cause.NO_ANSWERS, str(error), "See the end of the engine's log.", "")
             if not result.void:
                 break
             self.tell("test", f"{test}: void ({result.void[0]})")

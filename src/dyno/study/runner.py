@@ -54,6 +54,10 @@ class _Clock:
         elapsed = time.monotonic() - self._started
         self._watch(Progress(kind, plan.phase, plan.place, plan.total, plan.candidate, text, elapsed, expected))
 
+    @property
+    def at_first_launch(self) -> bool:
+        return not self._launches
+
     def launched(self, seconds: float) -> None:
         self._launches.append(seconds)
 
@@ -100,6 +104,8 @@ def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
 def _launch(session: Session, journal: Journal, plan: LaunchPlan, clock: _Clock) -> Journal:
     """Start one engine, take the tests it owes, stop it. Every finished test is on disk before the next begins."""
     started = time.monotonic()
+    if journal.steps and clock.at_first_launch:
+        clock.note(session.folder, f"Went on after an interruption, {len(journal.steps)} tests finished.")
     candidate = next(each for each in journal.study.candidates if each.name == plan.candidate)
     clock.tell("launch", plan, candidate.args.changes() or "vLLM's defaults")
     Launch(session, plan, candidate, lambda kind, text: clock.tell(kind, plan, text)).take()

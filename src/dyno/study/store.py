@@ -46,24 +46,30 @@ def newest_study() -> Path:
     return journals[-1].parent
 
 
-def make_folder(folder: Path) -> None:
-    """The folder of a new study. InputError when it cannot be made, holds a study already, or something else."""
+def check_folder(folder: Path) -> None:
+    """InputError when a new study cannot go into this folder: it holds a study already, or something else."""
     if not str(folder).isprintable():
         raise InputError(f"{str(folder)!a}: cannot be printed; name another folder (--study DIR)")
     try:
         others = {path.name for path in folder.iterdir()} - {"raw", "logs", ".lock"} if folder.exists() else set()
-        if not others:
-            (folder / "raw").mkdir(parents=True, exist_ok=True)
-            (folder / "logs").mkdir(exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); name another folder (--study DIR)") from error
     if JOURNAL in others:
-        raise InputError(
-            f"{folder}: holds a study already; go on with it (--resume), or name another folder (--study DIR)"
-        )
+        raise InputError(f"{folder}: holds a study already; go on with it (--resume), or name another folder "
+                         "(--study DIR)")  # fmt: skip
     if others:
         raise InputError(f"{folder}: holds other things ({', '.join(sorted(others)[:3])}); name a new or an empty "
                          "folder (--study DIR)")  # fmt: skip
+
+
+def make_folder(folder: Path) -> None:
+    """The folder of a new study. InputError when it cannot be made, or as in check_folder."""
+    check_folder(folder)
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        (folder / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
 
 
 def create_study(
@@ -112,7 +118,6 @@ def enter_block(folder: Path, hardware: Hardware) -> int:
     journal = read_journal(folder)
     machine = machine_id(hardware)
     if journal.blocks and journal.blocks[-1].machine_id == machine:
-        append(folder, NoteLine(f"Went on after an interruption, {len(journal.steps)} tests finished.", now()))
         return journal.blocks[-1].block
     block = len(journal.blocks) + 1
     append(folder, BlockLine(block, machine, hardware, now()))
