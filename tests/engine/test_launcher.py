@@ -13,8 +13,8 @@ def _home(monkeypatch):
     monkeypatch.setenv("DYNO_HOME", "/dyno")
 
 
-def launch(args, inherited=(), environment=ENVIRONMENT, device=None, eager=False):
-    return build_launch(environment, args, 8123, "dyno-nonce", device, dict(inherited), eager)
+def launch(args, inherited=(), environment=ENVIRONMENT, device=None):
+    return build_launch(environment, args, 8123, "dyno-nonce", device, dict(inherited))
 
 
 def test_the_command_line_serves_on_loopback_under_the_models_name_and_the_nonce():
@@ -78,10 +78,3 @@ def test_the_configurations_variables_win_over_all():
 def test_a_local_folder_needs_no_hub(tmp_path):
     assert launch(EngineArgs(str(tmp_path))).env["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in launch(EngineArgs("org/model")).env
-
-
-def test_a_machine_that_cannot_compile_runs_eagerly():
-    assert "--enforce-eager" in launch(EngineArgs("org/model"), eager=True).argv
-    asked_not_to = launch(EngineArgs("org/model", (("enforce_eager", False),)), eager=True)
-    assert "--enforce-eager" in asked_not_to.argv
-    assert "--no-enforce-eager" not in asked_not_to.argv

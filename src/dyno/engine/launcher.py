@@ -32,7 +32,6 @@ def build_launch(
     nonce: str,
     device: str | None,
     inherited: Mapping[str, str],
-    enforce_eager_needed: bool = False,
 ) -> Launch:
     """The launch of `args` on 127.0.0.1:`port`. `inherited` are Dyno's own variables, without VLLM_* in what comes out.
 
@@ -40,8 +39,6 @@ def build_launch(
     by Dyno's own. Reads nothing but whether the model is a local folder.
     """
     names = _served_names(args)
-    if enforce_eager_needed:
-        args = args.overlay(EngineArgs(args.model, (("enforce_eager", True),)))
     args = replace(args, flags=tuple((name, value) for name, value in args.flags if name not in LISTENING_FLAGS))
     argv = (environment.python, "-m", "vllm.entrypoints.cli.main", "serve", *args.argv(),
             "--host", "127.0.0.1", "--port", str(port), "--served-model-name", *names, nonce)  # fmt: skip

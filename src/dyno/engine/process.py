@@ -65,12 +65,10 @@ class EngineProcess:
         args: EngineArgs,
         log_path: Path,
         device_uuid: str | None = None,
-        enforce_eager_needed: bool = False,
         ready_timeout_s: float = 1200,
     ) -> None:
         self.environment, self.args, self.log_path = environment, args, log_path
-        self.device_uuid, self.enforce_eager_needed = device_uuid, enforce_eager_needed
-        self.ready_timeout_s = ready_timeout_s
+        self.device_uuid, self.ready_timeout_s = device_uuid, ready_timeout_s
         self.state = State.STOPPED
         self.url = self.model_name = ""
         self._port = 0
@@ -127,8 +125,7 @@ class EngineProcess:
     def _start(self, on_progress: Callable[[str], None] | None) -> StartFacts:
         self.state, self._failure, self._left = State.STARTING, None, ()
         self._port, self._nonce = _free_port(), f"dyno-{secrets.token_hex(8)}"
-        launch = build_launch(self.environment, self.args, self._port, self._nonce, self._device(), os.environ,
-                              self.enforce_eager_needed)  # fmt: skip
+        launch = build_launch(self.environment, self.args, self._port, self._nonce, self._device(), os.environ)
         self.url, self.model_name = launch.url, launch.model_name
         self._memory_before = self._memory_used()
         began = time.monotonic()

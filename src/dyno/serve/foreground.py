@@ -31,11 +31,10 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
     candidate = outcome.recommended.candidate
     environment = current_environment(engine or spec.engine)
     card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)
-    lean = environment.platform == "cpu" and not (host.hardware.compiler and host.hardware.python_headers)
     say(f"starting {candidate.name}: {candidate.args.command()}")
     with (
         hold_card(card),
-        EngineProcess(environment, candidate.args, folder / "logs" / "serve.log", card, lean) as running,
+        EngineProcess(environment, candidate.args, folder / "logs" / "serve.log", card) as running,
     ):
         try:
             facts = running.start(lambda phase: say(f"  {phase}"))

@@ -58,7 +58,7 @@ class Launch:
         """Start the engine, take every test that is owed, stop it; what it leaves behind is noted."""
         session = self.session
         with EngineProcess(session.environment, self.candidate.args, session.folder / self.log, session.device_uuid,
-                           session.enforce_eager_needed, session.spec.ready_timeout_s) as engine:  # fmt: skip
+                           session.spec.ready_timeout_s) as engine:  # fmt: skip
             self.use(engine)
         if left := engine.stop():
             append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}; removed.", now()))
