@@ -124,3 +124,7 @@ def test_a_budget_that_is_spent_leaves_rows_pending_and_says_so(bench):
     printed = json.loads(done.stdout)
     assert "pending" in [row["state"] for row in printed["rows"]]
     assert any("budget" in note for note in printed["notes"])
+
+
+def test_the_json_schema_of_a_spec_is_printed(bench):
+    assert "candidates" in json.loads(bench.run("tune", "--schema").stdout)["properties"]

@@ -11,7 +11,8 @@ from dyno.engine.environment import Environment
 from dyno.errors import InputError
 from dyno.model.spec import ModelSpec
 from dyno.study.journal import BlockLine, ConfirmLine, StepLine, append
-from dyno.study.spec import SpecFile
+from dyno.study.prepare import Prepared
+from dyno.study.spec import parse_spec
 from dyno.study.store import create_study
 
 
@@ -22,8 +23,9 @@ def folder(outcome, tmp_path, monkeypatch):
     study = tmp_path / "studies" / "demo"
     model = ModelSpec("./demo-model", None, "Qwen3ForCausalLM", 4096, 2048, 1024, 4, 16, 4, 64, "bfloat16")
     engine = Environment("cpu", "venv", "/env/bin/python", (), "cpu", "0.32.0+cpu", "3.11.2", "2.9.0")
-    spec = SpecFile(model="./demo-model", limits={"ttft_p95": "2 s", "ram": "4 GiB"})
-    create_study(study, spec, model, engine, outcome.machine, tuple(row.candidate for row in outcome.rows))
+    spec = {"model": "./demo-model", "limits": {"ttft_p95": "2 s", "ram": "4 GiB"}}
+    candidates = tuple(row.candidate for row in outcome.rows)
+    create_study(study, Prepared(*parse_spec(spec), engine, model, candidates, None, ()), outcome.machine)
     append(study, BlockLine(1, "machine", outcome.machine, "2026-01-01T00:00:00+00:00"))
     append(study, ConfirmLine("all-cores", 4, 4, "2026-01-01T00:10:00+00:00"))
     for step in outcome.steps:

@@ -7,6 +7,7 @@ from dyno.engine.failures import Cause, Failure
 from dyno.hardware.spec import Cpu, Hardware
 from dyno.model.spec import ModelSpec
 from dyno.study.journal import BlockLine, ConfirmLine, Journal, StudyLine
+from dyno.study.prepare import Prepared
 from dyno.study.spec import parse_spec
 from dyno.study.trial import Candidate, Step
 
@@ -47,6 +48,12 @@ def journal(steps, candidates=("eager", "fast"), altering=(), confirm=None, bloc
     lines = tuple(BlockLine(number, f"machine {number}", HARDWARE, "") for number in range(1, blocks + 1))
     decided = ConfirmLine(confirm[0], confirm[1], confirm[1], "") if confirm else None
     return Journal(head, lines, decided, tuple(steps), ()), understood
+
+
+def prepared(made):
+    """What such a journal's study was made from."""
+    head = made.study
+    return Prepared(head.spec, parse_spec({"model": "./m"})[1], head.engine, head.model, head.candidates, None, ())
 
 
 FACTS = StartFacts(ready_s=12.5, kv_cache_tokens=1000)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made import ENGINE, FACTS, HARDWARE, MODEL, failed, journal, step
+from made import ENGINE, FACTS, HARDWARE, failed, journal, prepared, step
 
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu
@@ -15,7 +15,7 @@ from dyno.study.store import check_resumable, create_study, enter_block, newest_
 @pytest.fixture
 def folder(tmp_path):
     made, _ = journal([])
-    create_study(tmp_path / "s", made.study.spec, MODEL, ENGINE, HARDWARE, made.study.candidates)
+    create_study(tmp_path / "s", prepared(made), HARDWARE)
     return tmp_path / "s"
 
 
@@ -71,7 +71,7 @@ def test_a_damaged_line_is_named_by_number(folder):
 def test_a_folder_that_holds_a_study_is_not_overwritten(folder):
     read = read_journal(folder)
     with pytest.raises(InputError, match="holds a study already"):
-        create_study(folder, read.study.spec, MODEL, ENGINE, HARDWARE, read.study.candidates)
+        create_study(folder, prepared(read), HARDWARE)
 
 
 def test_resume_refuses_a_changed_spec_another_engine_and_another_machine_all_at_once(folder):
@@ -88,7 +88,20 @@ def test_resume_refuses_a_changed_spec_another_engine_and_another_machine_all_at
 
 
 def test_resume_takes_the_same_words_again(folder):
-    check_resumable(read_journal(folder), {"model": "./m", "pairs": 6, "device": "1"}, ENGINE, HARDWARE)
+    check_resumable(read_journal(folder), {"pairs": 6, "device": "1"}, ENGINE, HARDWARE)
+
+
+def test_a_command_that_names_the_model_again_says_all_that_it_means(folder):
+    with pytest.raises(InputError, match="tests: was"):
+        check_resumable(read_journal(folder), {"model": "./m"}, ENGINE, HARDWARE)
+
+
+def test_an_unknown_key_in_a_journal_is_an_error(folder):
+    append(folder, NoteLine("x", "now"))
+    lines = (folder / JOURNAL).read_text().replace('"text":"x"', '"text":"x","more":1')
+    (folder / JOURNAL).write_text(lines)
+    with pytest.raises(InputError, match="is damaged"):
+        read_journal(folder)
 
 
 def test_the_same_machine_goes_on_in_its_block_and_another_starts_its_own(folder):
@@ -104,6 +117,6 @@ def test_the_newest_study_is_the_one_written_to_last(tmp_path, monkeypatch):
         newest_study()
     made, _ = journal([])
     for name, written in (("one", 20), ("two", 10)):
-        create_study(Path("studies") / name, made.study.spec, MODEL, ENGINE, HARDWARE, made.study.candidates)
+        create_study(Path("studies") / name, prepared(made), HARDWARE)
         os.utime(Path("studies") / name / JOURNAL, (written, written))
     assert newest_study().name == "one"

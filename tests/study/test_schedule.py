@@ -2,7 +2,6 @@ import pytest
 from made import failed, pair, step, whole
 
 from dyno.study.schedule import (
-    Confirmation,
     LaunchPlan,
     Order,
     affordable_pairs,
@@ -24,9 +23,9 @@ def screen(order, block=1, steps=()):
     return made
 
 
-def confirm(confirmation, steps, block=1):
+def confirm(decided, steps, block=1):
     steps, made = list(steps), []
-    while plan := next_confirm(confirmation, steps, block):
+    while plan := next_confirm(*decided, steps, block):
         made.append(plan)
         steps += whole(plan.launch, plan.candidate, block=block, phase="confirm", pair=plan.pair)
     return made
@@ -72,7 +71,7 @@ def test_another_block_screens_nothing_when_all_was_screened():
 
 
 def test_pairs_alternate_their_order_so_that_drift_cancels():
-    made = confirm(Confirmation("a", 3), whole(0, "baseline"))
+    made = confirm(("a", 3), whole(0, "baseline"))
     assert [plan.candidate for plan in made] == ["baseline", "a", "a", "baseline", "baseline", "a"]
     assert [plan.pair for plan in made] == [0, 0, 1, 1, 2, 2]
     assert [plan.launch for plan in made] == [1, 2, 3, 4, 5, 6]
@@ -80,14 +79,14 @@ def test_pairs_alternate_their_order_so_that_drift_cancels():
 
 def test_a_pair_split_by_a_change_of_block_is_launched_again_whole():
     before = [*whole(0, "baseline"), *pair(0, 1, "a", 2.0, 1.0), *whole(3, "a", phase="confirm", pair=1)]
-    made = confirm(Confirmation("a", 3), before, block=2)
+    made = confirm(("a", 3), before, block=2)
     assert [plan.pair for plan in made] == [1, 1, 2, 2]
     third = [
         *before,
         *whole(4, "a", block=2, phase="confirm", pair=1),
         *whole(5, "baseline", block=2, phase="confirm", pair=1),
     ]
-    assert [plan.pair for plan in confirm(Confirmation("a", 3), third, block=3)] == [2, 2]
+    assert [plan.pair for plan in confirm(("a", 3), third, block=3)] == [2, 2]
 
 
 def test_launches_that_are_compared_get_the_same_prompts_and_others_do_not():
@@ -101,6 +100,13 @@ def test_launches_that_are_compared_get_the_same_prompts_and_others_do_not():
     assert len(different) == 4
 
 
-@pytest.mark.parametrize(("left_s", "pairs"), [(None, 6), (10_000, 6), (600, 5), (250, 2), (239, 0), (0, 0), (-50, 0)])
+@pytest.mark.parametrize(("left_s", "pairs"), [(None, 6), (10_000, 6), (600, 5), (250, 2), (239, 0), (0, 0), (-500, 0)])
 def test_the_budget_says_how_many_pairs_and_one_alone_proves_nothing(left_s, pairs):
     assert affordable_pairs(6, left_s, pair_s=120) == pairs
+
+
+def test_a_screening_that_was_cut_short_takes_no_steps_of_the_confirmation_for_its_own():
+    names = screen_order(ORDER, (), 1)
+    done = [*whole(0, "baseline"), *whole(1, names[1]), *whole(2, "x", phase="confirm", pair=0)]
+    plan = next_screen(ORDER, done, 1)
+    assert (plan.launch, plan.candidate, plan.tests) == (2, names[2], TESTS)

@@ -36,11 +36,10 @@ app.command()(serve)
 @app.callback(invoke_without_command=True)
 def options(
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; anywhere before `--`."),
 ) -> None:
-    """Options that stand before the verb."""
-    if debug:
-        os.environ["DYNO_DEBUG"] = "1"
+    """Options of every verb. `--debug` is taken out in `run`, wherever it stands."""
+    del debug
     if version:
         print(f"dyno {__version__}")
         raise typer.Exit
@@ -60,16 +59,15 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """The exit code of one command line. What follows `--` are vLLM's flags, for the verbs that take them."""
-    ours = words[: words.index("--")] if "--" in words else words
-    pinned = words[len(ours) + 1 :]
+    before = words[: words.index("--")] if "--" in words else words
+    pinned = words[len(before) + 1 :]
+    ours = [word for word in before if word != "--debug"]
     wants_json = "--json" in ours
-    if "--debug" in ours:
+    if ours != before:
         os.environ["DYNO_DEBUG"] = "1"
     try:
         _check(ours, pinned)
-        code = int(
-            app([word for word in ours if word != "--debug"], prog_name="dyno", standalone_mode=False, obj=pinned) or 0
-        )
+        code = int(app(ours, prog_name="dyno", standalone_mode=False, obj=pinned) or 0)
         if code == Stopped.exit_code:  # typer's word for Ctrl-C
             raise Stopped("stopped; what was finished is kept")
         print(end="", flush=True)

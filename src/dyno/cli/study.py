@@ -12,7 +12,7 @@ import typer
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
 from dyno.study.outcome import Outcome
-from dyno.study.prepare import prepare
+from dyno.study.prepare import fetch, prepare
 from dyno.study.schedule import Order, screen_order
 from dyno.study.store import check_folder, free_folder, load_outcome, newest_study
 from dyno.study.tune import Host, resume, tune
@@ -32,6 +32,7 @@ def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | Non
         check_folder(study)  # before anything is downloaded for a study that cannot be written
     prepared = prepare(asked, host.hardware, host.visible_devices, say)
     folder = study or free_folder(name or Path(prepared.spec.model).name)
+    prepared = fetch(prepared, say)
     with watching() as watch:
         return _stoppable(folder, lambda: tune(prepared, folder, host, watch))
 
@@ -49,6 +50,8 @@ def show(folder: Path, as_json: bool) -> None:
 
     outcome = load_outcome(folder)
     _show(folder, outcome, outcome_json(outcome) if as_json else None)
+    if all(row.state != "complete" for row in outcome.rows):
+        raise typer.Exit(3)
     if outcome.recommended is None:
         raise typer.Exit(1)
 

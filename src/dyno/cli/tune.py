@@ -1,5 +1,6 @@
 """`dyno tune`: which configuration is best within my limits?"""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -36,12 +37,16 @@ def tune(
         bool, typer.Option(help="Go on with a study where it stopped (--study, else the newest).")
     ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would run and how long it may take.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Find the best configuration of vLLM for a model and prove it. vLLM flags after `--` hold for every candidate."""
     from dyno.cli import study as running
-    from dyno.study.spec import read_spec
+    from dyno.study.spec import read_spec, spec_schema
 
+    if schema:
+        print(json.dumps(spec_schema(), indent=2))
+        return
     if resume and dry_run:
         raise InputError("--dry-run: shows what a new study would run; it does not go with --resume")
     from_file = model is not None and model.endswith((".yaml", ".yml"))

@@ -24,7 +24,7 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
         "Startup s": lambda row: number(figure(row, "startup", "ready_s")),
         "TTFT ms": lambda row: number(figure(row, "ttft", "ttft_ms.p50")),
         "Throughput tok/s": lambda row: number(figure(row, "throughput", "output_throughput")),
-        "Long context ms": lambda row: number(figure(row, "long_context", "ttft_ms.p50")),
+        "Long context ms": _long_context,
         "Prefix reuse ms, hits": _prefix_reuse,
         "Memory GiB": _memory,
         "KV tokens": lambda row: number(figure(row, "memory", "kv_cache_tokens")),
@@ -38,6 +38,13 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
 def figure(row: Row, scenario: str, name: str) -> float | None:
     """A figure of a row's scenario, None when it was not measured."""
     return row.metrics.get(scenario, {}).get(name)
+
+
+def _long_context(row: Row) -> str:
+    """Time to the first token, with the length of the prompts: a candidate's `max_model_len` decides it."""
+    tokens, completed = (figure(row, "long_context", name) for name in ("prompt_tokens", "completed"))
+    length = f" at {tokens / completed / 1024:.3g}K" if tokens and completed else ""
+    return number(figure(row, "long_context", "ttft_ms.p50")) + length
 
 
 def _prefix_reuse(row: Row) -> str:

@@ -16,6 +16,8 @@ def verdict_sentence(outcome: Outcome) -> str:
         return "No verdict: no candidate was confirmed against the baseline."
     baseline = "the baseline" if verdict.baseline == "baseline" else verdict.baseline
     sentence = f"{_ANSWERS[verdict.answer].format(ours=verdict.candidate, theirs=baseline)}: {_evidence(verdict)}."
+    if verdict.note:
+        sentence += f" {verdict.note[0].upper()}{verdict.note[1:]}."
     if verdict.more_pairs:
         sentence += f" About {verdict.more_pairs} more pair{_s(verdict.more_pairs)} would likely settle it."
     return sentence

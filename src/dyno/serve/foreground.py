@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dyno.engine.environment import current_environment
+from dyno.engine.environment import Environment, current_environment, load_environment
 from dyno.engine.process import EngineProcess
 from dyno.errors import EngineFailed, InputError
 from dyno.study.journal import read_journal
@@ -25,16 +25,19 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
 
     InputError when the study recommends nothing; EngineFailed when the engine does not start or dies.
     """
-    outcome, spec = load_outcome(folder), spec_of(read_journal(folder))
+    journal = read_journal(folder)
+    outcome, spec = load_outcome(folder), spec_of(journal)
     if outcome.recommended is None:
         raise InputError(f"{folder}: recommends nothing; see why: `dyno report --study {folder}`")
     candidate = outcome.recommended.candidate
-    environment = current_environment(engine or spec.engine)
+    environment = _environment(journal.study.engine, engine)
     card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)
     say(f"starting {candidate.name}: {candidate.args.command()}")
     with (
         hold_card(card),
-        EngineProcess(environment, candidate.args, folder / "logs" / "serve.log", card) as running,
+        EngineProcess(
+            environment, candidate.args, folder / "logs" / "serve.log", card, ready_timeout_s=spec.ready_timeout_s
+        ) as running,
     ):
         try:
             facts = running.start(lambda phase: say(f"  {phase}"))
@@ -48,6 +51,17 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
         except KeyboardInterrupt:
             say("stopping")
     say("stopped")
+
+
+def _environment(measured: Environment, wanted: str | None) -> Environment:
+    """The environment the study was measured in, or the one that was asked for in so many words."""
+    if wanted is not None:
+        return current_environment(wanted)
+    found = load_environment(measured.name)
+    if (found.version, found.platform) != (measured.version, measured.platform):
+        raise InputError(f"engine: this was measured on vLLM {measured.version} ({measured.platform}), but "
+                         f"{measured.name} now is {found.version} ({found.platform}); name one with --engine")  # fmt: skip
+    return found
 
 
 def _curl(url: str, model: str) -> str:

@@ -4,8 +4,9 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dyno.engine.environment import Environment
 from dyno.errors import DynoError, InputError
@@ -13,6 +14,9 @@ from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
 from dyno.study.spec import SpecFile
 from dyno.study.trial import Candidate, Step
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA_VERSION = 1
 JOURNAL = "journal.jsonl"
@@ -35,7 +39,7 @@ class StudyLine:
 
 @dataclass(frozen=True, slots=True)
 class BlockLine:
-    """One machine and one uninterrupted time. Nothing is compared across blocks but ratios to their own baseline."""
+    """One machine and one boot of it. Nothing is compared across blocks but ratios to their own baseline."""
 
     block: int
     machine_id: str
@@ -143,7 +147,7 @@ def _line(path: Path, number: int, line: bytes) -> Line:
     from pydantic import ValidationError
 
     try:
-        return _adapter().validate_json(line)  # type: ignore[no-any-return]
+        return _adapter().validate_json(line, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         what = ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), first["msg"])))
@@ -154,17 +158,11 @@ def _damaged(path: Path, number: int, what: str) -> InputError:
     return InputError(f"{path}:{number}: {what}; nothing was changed: mend the line from a copy, or start a new study")
 
 
-_ADAPTERS: list[Any] = []
+@cache
+def _adapter() -> "TypeAdapter[Line]":
+    from pydantic import Field, TypeAdapter
 
-
-def _adapter() -> Any:  # noqa: ANN401  (pydantic's TypeAdapter, imported only when a journal is read)
-    if not _ADAPTERS:
-        from typing import Annotated
-
-        from pydantic import Field, TypeAdapter
-
-        _ADAPTERS.append(TypeAdapter(Annotated[Line, Field(discriminator="kind")]))
-    return _ADAPTERS[0]
+    return TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
 def _folded(path: Path, lines: Sequence[Line]) -> Journal:

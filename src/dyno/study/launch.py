@@ -23,9 +23,6 @@ from dyno.study.trial import Candidate, Step, StepState
 # Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
 SPECIAL_SHARE = 16
 
-# A void measurement is taken once more with other prompts: what disturbed it may have passed.
-ATTEMPTS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -61,7 +58,7 @@ class Launch:
                            session.spec.ready_timeout_s) as engine:  # fmt: skip
             self.use(engine)
         if left := engine.stop():
-            append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}; removed.", now()))
+            append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}.", now()))
 
     def use(self, engine: EngineProcess) -> None:
         began = _Began()
@@ -83,8 +80,8 @@ class Launch:
         began = _Began()
         self.tell("test", test)
         with PeakSampler(engine.rss_bytes, self.session.device_uuid) as sampler:
-            result, broken = self.attempt(engine, facts, test)
-        if failure := engine.died() or broken:
+            result, refused = self.run(engine, facts, test)
+        if failure := engine.died() or refused:
             self.write(replace(self.step(test, began, "failed"), failure=failure))
             return False
         figures = result.figures | sampler.peaks.figures()
@@ -96,21 +93,16 @@ class Launch:
         self.write(replace(self.step(test, began, "void" if void else "complete", figures), void=void, raw=raw))
         return True
 
-    def attempt(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
+    def run(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
         edge = self.session.vocab_size // SPECIAL_SHARE
         target = Target(engine.url, engine.model_name, token_ids=(edge, self.session.vocab_size - edge))
-        result = ScenarioResult(test, {}, ())
-        for attempt in range(ATTEMPTS):
-            seed = self.plan.seed(self.session.spec.seed, test) + attempt
-            folder = self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
-            try:
-                result = run_scenario(test, target, self.session.spec.workload, seed, facts.max_model_len, folder, None)
-            except DynoError as error:
-                return result, Failure(Cause.NO_ANSWERS, str(error), "See the end of the engine's log.", "")
-            if not result.void:
-                break
-            self.tell("test", f"{test}: void ({result.void[0]})")
-        return result, None
+        workload, seed = self.session.spec.workload, self.plan.seed(self.session.spec.seed, test)
+        folder = self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
+        try:
+            return run_scenario(test, target, workload, seed, facts.max_model_len, folder, None), None
+        except DynoError as error:
+            refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
+            return ScenarioResult(test, {}, ()), refused
 
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""

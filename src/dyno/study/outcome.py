@@ -1,9 +1,8 @@
 """From the steps of a study to its rows, its verdict and its recommendation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp, fsum, log
-from statistics import median
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import geometric_mean, median
 from typing import Literal
 
 from dyno.hardware.spec import Hardware
@@ -16,13 +15,18 @@ from dyno.verdict.compare import Comparison, compare
 from dyno.verdict.limits import LimitCheck, check_limits
 from dyno.workload import Objective, Workload
 
+RowState = Literal["complete", "void", "failed", "pending"]
+
+# Figures of which the highest counts, not the middle one.
+PEAKS = ("rss_peak_bytes", "device_peak_bytes", "temperature_peak_c", "ready_s")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One configuration of the matrix. `metrics[scenario][figure]`: medians over the launches that measured it."""
+    """One configuration of the matrix. `metrics[scenario][figure]`: medians over its launches, peaks their highest."""
 
     candidate: Candidate
-    state: Literal["complete", "void", "failed", "pending"]
+    state: RowState
     cause: str | None
     launches: int
     metrics: dict[str, dict[str, float | None]]
@@ -83,8 +87,7 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
 
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
     """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed."""
-    rows = [row for row in outcome.rows[1:] if _may_win(row, spec) and _rank(row, spec) > float("-inf")]
-    return max(rows, key=lambda row: _rank(row, spec), default=None)
+    return _best([row for row in outcome.rows[1:] if row.ratio is not None and _may_win(row, spec)], spec)
 
 
 def objective_of(step: Step, objective: Objective) -> float | None:
@@ -95,28 +98,41 @@ def objective_of(step: Step, objective: Objective) -> float | None:
 
 def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
     mine = [step for step in steps if step.candidate == candidate.name]
-    metrics: dict[str, dict[str, float | None]] = {}
-    for test in spec.tests:
-        complete = [step.figures for step in mine if step.scenario == test and step.state == "complete"]
-        if complete:
-            metrics[test] = {figure: _median([figures.get(figure) for figures in complete]) for figure in complete[0]}
-    flat = {
-        figure: value for test in ("startup", "memory", "throughput") for figure, value in metrics.get(test, {}).items()
-    }
-    failed = [step for step in mine if step.state == "failed"]
-    void = [step for step in mine if step.state == "void" and step.scenario == "throughput"]
-    state: Literal["complete", "void", "failed", "pending"] = (
-        "complete" if "throughput" in metrics else "failed" if failed else "void" if void else "pending"
-    )
-    cause = {"failed": lambda: str(failed[0].failure.cause) if failed[0].failure else "failed",
-             "void": lambda: "; ".join(void[0].void)}.get(state, lambda: None)()  # fmt: skip
+    metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
+    state, cause = _state(mine)
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
-               check_limits(spec.limits, flat), _screen_ratio(candidate.name, steps, spec.objective))  # fmt: skip
+               check_limits(spec.limits, _for_limits(metrics)),
+               _screen_ratio(candidate.name, steps, spec.objective))  # fmt: skip
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
+def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
+    """Medians over the launches that measured a test; of peaks the highest, as one launch too many is too many."""
+    complete = [step.figures for step in mine if step.scenario == test and step.state == "complete"]
+    figures = {}
+    for name in complete[0] if complete else ():
+        known = [value for each in complete if (value := each.get(name)) is not None]
+        figures[name] = (max(known) if name in PEAKS else median(known)) if known else None
+    return figures
+
+
+def _state(mine: Sequence[Step]) -> tuple[RowState, str | None]:
+    """One failed test makes a failed row: what crashed once is not recommended."""
+    for step in mine:
+        if step.failure:
+            return "failed", str(step.failure.cause)
+    throughput = [step for step in mine if step.scenario == "throughput"]
+    if any(step.state == "complete" for step in throughput):
+        return "complete", None
+    return ("void", "; ".join(throughput[0].void)) if throughput else ("pending", None)
+
+
+def _for_limits(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
+    """The figures limits are read from: those of the workload's own load, and the peaks of all tests."""
+    flat = dict(metrics.get("throughput", {}))
+    for name in PEAKS:
+        known = [value for figures in metrics.values() if (value := figures.get(name)) is not None]
+        flat[name] = max(known, default=None)
+    return flat
 
 
 def _screen_ratio(name: str, steps: Sequence[Step], objective: Objective) -> float | None:
@@ -129,24 +145,27 @@ def _screen_ratio(name: str, steps: Sequence[Step], objective: Objective) -> flo
     block = ours[-1][0]
     base = [value for step in screened if step.candidate == BASELINE and step.block == block
             and (value := objective_of(step, objective))]  # fmt: skip
-    return _geomean([value for where, value in ours if where == block]) / _geomean(base) if base else None
-
-
-def _geomean(values: Sequence[float]) -> float:
-    return exp(fsum(log(value) for value in values) / len(values))
+    return geometric_mean([value for where, value in ours if where == block]) / geometric_mean(base) if base else None
 
 
 def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
+    """The comparison of the confirmed candidate, which says "better" only when all was done that was decided."""
     confirm = journal.confirm
     if confirm is None or confirm.pairs == 0:
         return None
-    pairs = []
-    for pair in range(confirm.pairs):
-        whole = [block.block for block in journal.blocks if is_whole(journal.steps, pair, block.block)]
-        figures = _pair(journal.steps, pair, whole[-1], confirm.candidate, spec.objective) if whole else None
-        if figures:
-            pairs.append(figures)
-    return compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
+    whole = {pair: block.block for block in journal.blocks for pair in range(confirm.pairs)
+             if is_whole(journal.steps, pair, block.block)}  # fmt: skip
+    pairs = [figures for pair, block in sorted(whole.items())
+             if (figures := _pair(journal.steps, pair, block, confirm.candidate, spec.objective))]  # fmt: skip
+    made = compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
+    failed = len({step.launch for step in journal.steps if step.phase == "confirm" and step.failure})
+    if failed:
+        return replace(made, answer="inconclusive", note=f"{failed} of its launches failed", more_pairs=None)
+    if len(whole) < confirm.pairs:
+        note = f"{len(whole)} of {confirm.pairs} pairs are made so far"
+        return replace(made, answer="inconclusive", note=note, more_pairs=None)
+    void = len(whole) - len(pairs)
+    return replace(made, note=f"{void} of {confirm.pairs} pairs void and left out" if void else "")
 
 
 def _pair(
@@ -166,38 +185,29 @@ def _may_win(row: Row, spec: StudySpec) -> bool:
     return _keeps_limits(row) and (spec.allow_output_change or not row.candidate.alters_output)
 
 
-def _rank(row: Row, spec: StudySpec) -> float:
-    """Higher is better: the screened ratio, or the bare figure when no baseline ran."""
-    value = row.ratio or row.metrics["throughput"].get(spec.objective.figure)
-    if value is None:
-        return float("-inf")
-    return value if spec.objective.higher_is_better else -value
+def _best(rows: Sequence[Row], spec: StudySpec) -> Row | None:
+    """The first by screened ratio; by the bare figure only where no row has a baseline to be compared with."""
+    compared = [row for row in rows if row.ratio is not None]
+    figures = [(row.ratio if compared else row.metrics["throughput"].get(spec.objective.figure), row)
+               for row in compared or rows]  # fmt: skip
+    known = [(value, row) for value, row in figures if value is not None]
+    choose = max if spec.objective.higher_is_better else min
+    return choose(known, key=lambda pair: pair[0])[1] if known else None
 
 
 def _recommend(rows: Sequence[Row], verdict: Comparison | None, spec: StudySpec) -> Recommendation | None:
-    by_name = {row.candidate.name: row for row in rows}
-    baseline = by_name[BASELINE]
-    tried = by_name.get(verdict.candidate) if verdict else None
+    baseline = rows[0]
+    tried = next((row for row in rows if verdict and row.candidate.name == verdict.candidate), None)
     if verdict and tried and verdict.answer == "better" and _may_win(tried, spec):
-        return Recommendation(
-            tried.candidate, f"It is better than the baseline by {verdict.launches} interleaved launches."
-        )
+        why = f"It is better than the baseline by {verdict.launches} interleaved launches."
+        return Recommendation(tried.candidate, why)
     if _keeps_limits(baseline):
         return Recommendation(baseline.candidate, _why_baseline(rows, verdict))
-    eligible = [row for row in rows[1:] if _may_win(row, spec)]
-    if not eligible:
+    best = _best([row for row in rows[1:] if _may_win(row, spec)], spec)
+    if best is None:
         return None
-    best = max(eligible, key=lambda row: _rank(row, spec))
-    fault = (
-        "does not start"
-        if baseline.state == "failed"
-        else "does not keep the limits"
-        if baseline.checks
-        else "has no valid run"
-    )
-    return Recommendation(
-        best.candidate, f"The baseline {fault}; this is the best of those that do, by screening alone."
-    )
+    fault = {"failed": "failed", "complete": "does not keep the limits"}.get(baseline.state, "has no valid run")
+    return Recommendation(best.candidate, f"The baseline {fault}; this is the best of the others, by screening alone.")
 
 
 def _why_baseline(rows: Sequence[Row], verdict: Comparison | None) -> str:
@@ -216,12 +226,11 @@ def _also_fast(rows: Sequence[Row], recommended: Recommendation | None, spec: St
         return None
     chosen = next(row for row in rows if row.candidate == recommended.candidate)
     altering = not chosen.candidate.alters_output
-    others = [row for row in rows[1:] if _keeps_limits(row) and row.candidate.alters_output is altering]
-    if not others:
+    best = _best([row for row in rows[1:] if _keeps_limits(row) and row.candidate.alters_output is altering], spec)
+    if best is None or best.ratio is None:
         return None
-    best = max(others, key=lambda row: _rank(row, spec))
     if not altering:
         return Recommendation(best.candidate, "The best of those that leave the output unchanged, by screening.")
-    if _rank(best, spec) <= (_rank(chosen, spec) if chosen.ratio else 1.0):
+    if (best.ratio > (chosen.ratio or 1.0)) is not spec.objective.higher_is_better:
         return None
     return Recommendation(best.candidate, "Screens faster, but can change the output: accuracy not tested.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dyno.engine.args import EngineArgs
@@ -19,6 +20,9 @@ from dyno.verdict.limits import refuse_unmeasurable
 
 T = TypeVar("T")
 
+CANNOT_COMPILE = ("This machine lacks g++ or Python.h, without which the CPU engine cannot compile: "
+                  "every configuration runs with --enforce-eager.")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -30,6 +34,7 @@ class Prepared:
     model: ModelSpec
     candidates: tuple[Candidate, ...]
     device_uuid: str | None
+    notes: tuple[str, ...]
 
 
 def prepare(
@@ -37,24 +42,29 @@ def prepare(
 ) -> Prepared:
     """Check a spec against the engine, the model and the machine. InputError holds all problems that can be known.
 
-    `visible_devices` is CUDA_VISIBLE_DEVICES of the user's shell; `tell` hears of downloads.
+    `visible_devices` is CUDA_VISIBLE_DEVICES of the user's shell; `tell` hears of downloads. Of a model on the hub only
+    the config is fetched here (see fetch).
     """
-    content = _with_model_of_baseline(content)
     written, spec = parse_spec(content)
     environment = current_environment(spec.engine)
     catalog = load_catalog(environment)
     device_uuid = card_for(environment, hardware, spec.device, visible_devices)
     card = next((gpu for gpu in hardware.gpus if gpu.uuid == device_uuid), None)
     problems: list[str] = []
-    model = _collect(problems, lambda: resolve_model(spec.model, progress=tell))
-    path = (model.path or spec.model) if model else spec.model
-    candidates = _collect(problems, lambda: _candidates(spec, catalog, environment, card, model, path))
+    model = _collect(problems, lambda: resolve_model(spec.model, progress=tell, download=False))
+    lean = environment.platform == "cpu" and not (hardware.compiler and hardware.python_headers)
+    candidates = _collect(problems, lambda: _candidates(spec, catalog, environment, card, model, lean))
     _collect(problems, lambda: refuse_unmeasurable(spec.limits, _measurable(card)))
     if candidates and model:
         problems += _too_long(candidates, spec, model) + _no_weights(candidates[0], model)
     if problems or candidates is None or model is None:
         raise InputError(*problems)
-    return Prepared(written, spec, environment, model, candidates, device_uuid)
+    return Prepared(written, spec, environment, model, candidates, device_uuid, (CANNOT_COMPILE,) if lean else ())
+
+
+def fetch(prepared: Prepared, tell: Callable[[str], None]) -> Prepared:
+    """The same study with its model on this machine: downloaded where it was only an id."""
+    return replace(prepared, model=resolve_model(prepared.spec.model, progress=tell))
 
 
 def card_for(
@@ -78,9 +88,11 @@ def _collect(problems: list[str], step: Callable[[], T]) -> T | None:
 
 
 def _candidates(
-    spec: StudySpec, catalog: Catalog, environment: Environment, card: Gpu | None, model: ModelSpec | None, path: str
+    spec: StudySpec, catalog: Catalog, environment: Environment, card: Gpu | None, model: ModelSpec | None, lean: bool
 ) -> tuple[Candidate, ...]:
     problems: list[str] = []
+    # A folder by its whole path, as engines start elsewhere; an id as it is, as vLLM finds it in the hub's cache.
+    path = str(Path(spec.model).expanduser().absolute()) if Path(spec.model).expanduser().is_dir() else spec.model
     baseline = _named(problems, "baseline", lambda: _baseline(spec, catalog, path))
     pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
     changes = (
@@ -91,6 +103,8 @@ def _candidates(
                                 bool(model and model.quantization)), catalog, path, pinned)
     )  # fmt: skip
     none = EngineArgs(path)
+    if lean:
+        baseline = EngineArgs(path, (("enforce_eager", True),)).overlay(baseline or none)
     made = _named(problems, "", lambda: build_candidates(baseline or none, pinned or none, changes,
                                                          lambda text: parse_changes(text, catalog, path)))  # fmt: skip
     if problems or made is None:
@@ -132,14 +146,6 @@ def _baseline(spec: StudySpec, catalog: Catalog, path: str) -> EngineArgs:
 
 def _is_command(text: str) -> bool:
     return "serve" in text.split() or "--model" in text.split()
-
-
-def _with_model_of_baseline(content: dict[str, Any]) -> dict[str, Any]:
-    """A baseline command names its model already: `vllm serve MODEL ...` makes the key `model` optional."""
-    words = str(content.get("baseline", "")).split()
-    if content.get("model") or "serve" not in words[:-1]:
-        return content
-    return {**content, "model": words[words.index("serve") + 1]}
 
 
 def _measurable(card: Gpu | None) -> set[str]:

@@ -7,7 +7,7 @@ from dyno.study.journal import ConfirmLine, Journal, NoteLine, append, read_jour
 from dyno.study.launch import Launch, Session
 from dyno.study.outcome import judge, screened_best
 from dyno.study.progress import Progress, ProgressKind, Watch
-from dyno.study.schedule import Confirmation, LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
+from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
 from dyno.study.spec import StudySpec
 from dyno.study.store import now
 
@@ -19,22 +19,19 @@ def run_study(session: Session, watch: Watch) -> Journal:
     """
     journal = read_journal(session.folder)
     alone = len(journal.study.candidates) == 1
-    clock = _Clock(watch, time.monotonic(), 0 if alone else 2 * session.spec.pairs)
+    clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal.notes)
     order = Order(
         tuple(candidate.name for candidate in journal.study.candidates[1:]), session.spec.tests, session.spec.seed
     )
-    while plan := next_screen(order, journal.steps, session.block):
+    while journal.confirm is None and (plan := next_screen(order, journal.steps, session.block)):
         if not _screening_affordable(journal, session.spec):
             clock.note(session.folder, f"The budget is spent: {plan.total - plan.place + 1} launches were not made.")
             break
         journal = _launch(session, journal, plan, clock)
-    if alone or session.spec.pairs == 0:
-        return journal
-    if journal.confirm is None:
+    if journal.confirm is None and not alone and session.spec.pairs:
         journal = _decide(session, journal, clock)
-    confirm = journal.confirm
-    while confirm and (
-        plan := next_confirm(Confirmation(confirm.candidate, confirm.pairs), journal.steps, session.block)
+    while (confirm := journal.confirm) and (
+        plan := next_confirm(confirm.candidate, confirm.pairs, journal.steps, session.block)
     ):
         journal = _launch(session, journal, plan, clock)
     return journal
@@ -43,8 +40,9 @@ def run_study(session: Session, watch: Watch) -> Journal:
 class _Clock:
     """Tells the watcher how far a study is."""
 
-    def __init__(self, watch: Watch, started: float, confirming: int) -> None:
-        self._watch, self._started, self._confirming = watch, started, confirming
+    def __init__(self, watch: Watch, confirming: int, noted: tuple[str, ...]) -> None:
+        self._watch, self._confirming, self._noted = watch, confirming, noted
+        self._started = time.monotonic()
         self._launches: list[float] = []
 
     def tell(self, kind: ProgressKind, plan: LaunchPlan, text: str) -> None:
@@ -62,7 +60,8 @@ class _Clock:
         self._launches.append(seconds)
 
     def note(self, folder: Path, text: str) -> None:
-        append(folder, NoteLine(text, now()))
+        if text not in self._noted:  # a resumed study comes by the same places again
+            append(folder, NoteLine(text, now()))
         self._watch(Progress("note", "", 0, 0, "", text, time.monotonic() - self._started, None))
 
 

@@ -21,14 +21,6 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmation:
-    """The decision to compare one candidate with the baseline in so many pairs of fresh launches."""
-
-    candidate: str
-    pairs: int
-
-
-@dataclass(frozen=True, slots=True)
 class LaunchPlan:
     """The next launch and the tests it still owes, in order."""
 
@@ -51,13 +43,14 @@ def next_screen(order: Order, steps: Sequence[Step], block: int) -> LaunchPlan |
     """The next unfinished launch of screening in this block, None when the block's screening is complete."""
     names = screen_order(order, steps, block)
     first = _first_launch(steps, block)
+    screened = [step for step in steps if step.phase == "screen"]
     for place, name in enumerate(names):
-        if owed := _owed(steps, first + place, order.tests):
+        if owed := _owed(screened, first + place, order.tests):
             return LaunchPlan(first + place, block, "screen", None, name, owed, place + 1, len(names))
     return None
 
 
-def next_confirm(confirmation: Confirmation, steps: Sequence[Step], block: int) -> LaunchPlan | None:
+def next_confirm(candidate: str, pairs: int, steps: Sequence[Step], block: int) -> LaunchPlan | None:
     """The next unfinished launch of the confirmation, None when all its pairs are done.
 
     Pairs alternate A B, B A, so that a linear drift of the machine cancels. A pair is never split between blocks:
@@ -65,9 +58,8 @@ def next_confirm(confirmation: Confirmation, steps: Sequence[Step], block: int) 
     """
     ours = [step for step in steps if step.phase == "confirm" and step.block == block]
     launch = max((step.launch for step in steps if step.phase == "screen" or step.block != block), default=-1) + 1
-    left = [pair for pair in range(confirmation.pairs)
-            if not any(is_whole(steps, pair, earlier) for earlier in range(block))]  # fmt: skip
-    both = (BASELINE, confirmation.candidate)
+    left = [pair for pair in range(pairs) if not any(is_whole(steps, pair, earlier) for earlier in range(block))]
+    both = (BASELINE, candidate)
     launches = [(pair, name) for pair in left for name in (both if pair % 2 == 0 else both[::-1])]
     for place, (pair, name) in enumerate(launches):
         if owed := _owed(ours, launch + place, CONFIRM_TESTS):
@@ -100,7 +92,7 @@ def affordable_pairs(wanted: int, left_s: float | None, pair_s: float) -> int:
     """As many pairs as the time left pays for, never more than wanted; a single pair proves nothing, so none."""
     if left_s is None:
         return wanted
-    pairs = min(wanted, int(left_s // pair_s))
+    pairs = min(wanted, max(0, int(left_s // pair_s)))
     return pairs if pairs >= 2 or wanted < 2 else 0
 
 

@@ -96,7 +96,9 @@ def build_candidates(
             continue
         problems += _clashes(f"candidates.{suggestion.name}", change, pinned)
         args = baseline.overlay(change).overlay(pinned)
-        candidates.append(Candidate(suggestion.name, args, suggestion.reason, alters_output(baseline, args)))
+        candidates.append(
+            Candidate(suggestion.name, args, suggestion.reason, alters_output(baseline.overlay(pinned), args))
+        )
     if problems:
         raise InputError(*problems)
     return tuple(candidates)

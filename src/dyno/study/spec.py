@@ -1,7 +1,7 @@
 """A study's spec: as people write it (SpecFile), and as the rooms read it (StudySpec)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -10,7 +10,7 @@ from pydantic import Strict
 
 from dyno.errors import InputError, nearest
 from dyno.units import parse_seconds
-from dyno.workload import PRESETS, Limit, Objective, Workload, parse_limits
+from dyno.workload import Limit, Objective, Workload, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
@@ -100,18 +100,21 @@ def read_spec(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse_spec_file(content: Mapping[str, Any]) -> SpecFile:
-    """The spec as written, with every key known and of the right type. InputError names all that are not."""
-    return _validated(content)[0]
-
-
 def parse_spec(content: Mapping[str, Any]) -> tuple[SpecFile, StudySpec]:
     """A spec from a mapping. InputError carries every problem: unknown keys, wrong types, unusable values."""
-    written, problems = _validated(content, collect=True)
+    written, problems = _validated(_with_model_of_baseline(content))
     spec = _understood(written, problems, skip=frozenset(_keys_of(problems)))
     if problems or spec is None:
         raise InputError(*problems)
     return written, spec
+
+
+def _with_model_of_baseline(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A baseline command names its model already: `vllm serve MODEL ...` makes the key `model` optional."""
+    words = str(content.get("baseline", "")).split()
+    if content.get("model") or "serve" not in words[:-1]:
+        return content
+    return {**content, "model": words[words.index("serve") + 1]}
 
 
 def spec_schema() -> dict[str, Any]:
@@ -123,7 +126,8 @@ def spec_schema() -> dict[str, Any]:
     return schema
 
 
-def _validated(content: Mapping[str, Any], collect: bool = False) -> tuple[SpecFile, list[str]]:
+def _validated(content: Mapping[str, Any]) -> tuple[SpecFile, list[str]]:
+    """What of the mapping has known keys and right types, and the problems with the rest."""
     from pydantic import TypeAdapter, ValidationError
 
     adapter = TypeAdapter(SpecFile)
@@ -132,8 +136,6 @@ def _validated(content: Mapping[str, Any], collect: bool = False) -> tuple[SpecF
     except ValidationError as error:
         found: list[Mapping[str, Any]] = [dict(item) for item in error.errors()]
         problems = _problems([item for item in found if not _explained_deeper(item, found)])
-        if not collect:
-            raise InputError(*problems) from error
         wrong = {str(item["loc"][0]) for item in found}
         return adapter.validate_python({key: content[key] for key in content if key not in wrong}), problems
 
@@ -211,19 +213,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
 
 
 def _workload(written: str | WorkloadFile) -> Workload:
-    given = WorkloadFile(preset=written) if isinstance(written, str) else written
-    if given.preset not in PRESETS:
-        raise InputError(f"workload: {given.preset!r} is not a preset ({', '.join(PRESETS)})"
-                         f"{nearest(given.preset, tuple(PRESETS))}")  # fmt: skip
-    base = PRESETS[given.preset]
-    changed = {name: value for name in ("input_len", "output_len", "concurrency", "num_requests")
-               if (value := getattr(given, name)) is not None}  # fmt: skip
-    if not changed:
-        return base
-    numbers = {name: getattr(base, name) for name in ("input_len", "output_len", "concurrency", "num_requests")}
-    if "concurrency" in changed and "num_requests" not in changed:
-        changed["num_requests"] = 4 * changed["concurrency"]
-    return Workload(name=f"{given.preset}, changed", **{**numbers, **changed})
+    return workload_from(written) if isinstance(written, str) else workload_from(**asdict(written))
 
 
 def _tests(written: tuple[str, ...]) -> tuple[str, ...]:

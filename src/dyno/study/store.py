@@ -10,7 +10,6 @@ from dyno._version import __version__
 from dyno.engine.environment import Environment
 from dyno.errors import InputError
 from dyno.hardware.spec import Hardware
-from dyno.model.spec import ModelSpec
 from dyno.study.journal import (
     JOURNAL,
     SCHEMA_VERSION,
@@ -23,8 +22,8 @@ from dyno.study.journal import (
     read_journal,
 )
 from dyno.study.outcome import Outcome, judge
+from dyno.study.prepare import Prepared
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
-from dyno.study.trial import Candidate
 
 STUDIES = Path("studies")
 
@@ -72,17 +71,13 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
 
 
-def create_study(
-    folder: Path,
-    written: SpecFile,
-    model: ModelSpec,
-    engine: Environment,
-    hardware: Hardware,
-    candidates: tuple[Candidate, ...],
-) -> None:
-    """A new study folder with the first line of its journal. InputError as in make_folder."""
+def create_study(folder: Path, prepared: Prepared, hardware: Hardware) -> None:
+    """A new study folder with the first lines of its journal. InputError as in make_folder."""
     make_folder(folder)
-    append(folder, StudyLine(SCHEMA_VERSION, __version__, now(), written, model, engine, hardware, candidates))
+    append(folder, StudyLine(SCHEMA_VERSION, __version__, now(), prepared.written, prepared.model,
+                             prepared.environment, hardware, prepared.candidates))  # fmt: skip
+    for note in prepared.notes:
+        append(folder, NoteLine(note, now()))
 
 
 def check_resumable(journal: Journal, asked: dict[str, Any], engine: Environment, hardware: Hardware) -> None:
@@ -93,7 +88,8 @@ def check_resumable(journal: Journal, asked: dict[str, Any], engine: Environment
     was = journal.study
     problems = []
     if asked:
-        again = parse_spec({**_plain(was.spec), **asked})[0]
+        # A command that names its model says all that it means; another adds to what was said.
+        again = parse_spec(asked if "model" in asked else {**_plain(was.spec), **asked})[0]
         # Where the engine stands and which card it gets belong to the machine, not to the question asked.
         changed = [(item.name, before, after) for item in fields(SpecFile) if item.name not in ("engine", "device")
                    if (before := getattr(was.spec, item.name)) != (after := getattr(again, item.name))]  # fmt: skip

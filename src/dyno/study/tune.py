@@ -31,9 +31,7 @@ def tune(prepared: Prepared, folder: Path | None, host: Host, watch: Watch) -> P
     with hold_card(prepared.device_uuid):
         make_folder(folder)
         with hold(_study_lock(folder), f"the study {folder}"):
-            create_study(
-                folder, prepared.written, prepared.model, prepared.environment, host.hardware, prepared.candidates
-            )
+            create_study(folder, prepared, host.hardware)
             _run(folder, prepared.environment, prepared.device_uuid, host, watch)
     return folder
 

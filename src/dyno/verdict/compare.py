@@ -32,6 +32,7 @@ class Comparison:
     high: float | None
     pairs: int
     more_pairs: int | None  # how many more would likely settle an inconclusive one
+    note: str = ""  # what keeps it from being more than it is
 
     @property
     def launches(self) -> int:
