@@ -59,8 +59,10 @@ def _environment(measured: Environment, wanted: str | None) -> Environment:
         return current_environment(wanted)
     found = load_environment(measured.name)
     if (found.version, found.platform) != (measured.version, measured.platform):
-        raise InputError(f"engine: this was measured on vLLM {measured.version} ({measured.platform}), but "
-                         f"{measured.name} now is {found.version} ({found.platform}); name one with --engine")  # fmt: skip
+        was, now = (f"vLLM {each.version} on {each.platform}" for each in (measured, found))
+        raise InputError(
+            f"engine: {measured.name} was {was} when this was measured, is now {now}; name one by --engine"
+        )
     return found
 
 
