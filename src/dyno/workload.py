@@ -1,8 +1,8 @@
 """What is asked of an engine (Workload), what is best (Objective) and what must hold (Limit)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from dyno.errors import InputError, nearest
 from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_rate, parse_seconds
@@ -25,6 +25,9 @@ class Workload:
         problems = [f"workload.{field}: {value} must be at least 1"
                     for field in ("input_len", "output_len", "concurrency", "num_requests")
                     if (value := getattr(self, field)) < 1]  # fmt: skip
+        if 1 <= self.num_requests < self.concurrency:
+            problems.append(f"workload.num_requests: {self.num_requests} must be at least the {self.concurrency} "
+                            "requests under way at a time; ask for more, or for less concurrency")  # fmt: skip
         if (tokens := self.num_requests * (self.input_len + self.output_len)) > MOST_TOKENS:
             problems.append(
                 f"workload: {tokens:,} tokens in {self.num_requests:,} requests are more than the {MOST_TOKENS:,} "
@@ -43,8 +46,24 @@ PRESETS: Mapping[str, Workload] = {
     )
 }
 
+
+def workload_from(preset: str, **changes: int | None) -> Workload:
+    """A preset with some numbers changed, None changing nothing; `concurrency` alone asks for four requests a client.
+
+    InputError for an unknown preset and for numbers that make no workload.
+    """
+    if preset not in PRESETS:
+        presets = tuple(PRESETS)
+        raise InputError(f"workload: {preset!r} is not a preset ({', '.join(presets)}){nearest(preset, presets)}")
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    if "concurrency" in given:
+        given.setdefault("num_requests", 4 * given["concurrency"])
+    return replace(PRESETS[preset], **given, name=f"{preset}, changed") if given else PRESETS[preset]
+
+
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
-STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+PERCENTILES = (50, 90, 95, 99)
+STATISTICS = ("mean", *(f"p{percentile}" for percentile in PERCENTILES))
 THROUGHPUTS = ("output_throughput", "request_throughput")
 
 
@@ -64,7 +83,7 @@ class Objective:
 
     @property
     def figure(self) -> str:
-        """The name in a BenchResult's figures: `output_throughput` or `ttft_ms.p95`."""
+        """The name in a ScenarioResult's figures: `output_throughput` or `ttft_ms.p95`."""
         return figure_of(self.name)
 
 

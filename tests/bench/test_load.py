@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.bench.scripted import DONE, Request, chunked, completion, prompt_tokens, refusal, token, usage
 
-from dyno.bench.load import run_load
+from dyno.bench.load import measure
 from dyno.bench.raw import load_raw
 from dyno.bench.record import Load, Target
 from dyno.bench.stats import figures
@@ -53,7 +53,7 @@ class Counting:
 class TestRequests:
     def test_are_greedy_streams_of_fixed_length(self, play) -> None:
         server = play(completion)
-        run_load(Target(server.url, "m", token_ids=(5, 90)), LOAD, None)
+        measure(Target(server.url, "m", token_ids=(5, 90)), LOAD, None)
         body = server.posts[-1].body
         assert {name: body[name] for name in body if name != "prompt"} == {
             "model": "m", "max_tokens": 5, "temperature": 0, "stream": True, "ignore_eos": True,
@@ -63,9 +63,9 @@ class TestRequests:
 
     def test_one_warm_up_goes_first_and_is_not_counted(self, play) -> None:
         server = play(completion)
-        result = run_load(Target(server.url, "m"), LOAD, None)
+        seen = measure(Target(server.url, "m"), LOAD, None)
         assert len(server.posts) == 7
-        assert (result.figures["completed"], result.figures["output_tokens"]) == (6, 30)
+        assert seen.records.output_tokens.tolist() == [5] * 6
         prompts = [request.body["prompt"] for request in server.posts]
         assert len(set(prompts)) == 7
 
@@ -74,88 +74,88 @@ class TestRequests:
             return [chunked(token(" a"), usage(3 * prompt_tokens(request), 1), DONE)]
 
         server = play(lambda request: completion(request) if request.method == "GET" else thrice(request))
-        result = run_load(Target(server.url, "m"), LOAD, None)
-        assert result.figures["prompt_tokens"] == 6 * 39
+        seen = measure(Target(server.url, "m"), LOAD, None)
+        assert seen.records.prompt_tokens.tolist() == [39] * 6
 
     def test_chat_goes_to_its_own_endpoint(self, play) -> None:
         server = play(completion)
-        run_load(Target(server.url + "/v1", "m", chat=True, token_ids=(5, 90)), LOAD, None)
+        measure(Target(server.url + "/v1", "m", chat=True, token_ids=(5, 90)), LOAD, None)
         assert {request.path for request in server.posts} == {"/v1/chat/completions"}
         assert server.posts[0].body["messages"][0]["role"] == "user"
 
     @pytest.mark.parametrize("unknown", [["ignore_eos"], ["stream_options"], ["ignore_eos", "stream_options"]])
     def test_what_a_server_does_not_take_is_left_out(self, play, unknown) -> None:
         server = play(refusing(*unknown))
-        result = run_load(Target(server.url, "m"), LOAD, None)
-        assert (result.void, result.figures["completed"]) == ((), 6)
+        seen = measure(Target(server.url, "m"), LOAD, None)
+        assert (seen.void, seen.records.completed.sum()) == ((), 6)
         assert set(unknown).isdisjoint(server.posts[-1].body)
-        assert (result.figures["output_tokens"] is None) == ("stream_options" in unknown)
+        assert (figures(seen.records)["output_tokens"] is None) == ("stream_options" in unknown)
 
     def test_the_key_comes_from_its_variable_and_stays_out_of_the_files(self, play, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv("SOME_KEY", "sk-secret")
         server = play(
             lambda request: refusal(429, "sk-secret is slow") if len(server.posts) == 4 else completion(request)
         )
-        result = run_load(Target(server.url, "m", api_key_env="SOME_KEY"), LOAD, tmp_path / "load.npz")
+        seen = measure(Target(server.url, "m", api_key_env="SOME_KEY"), LOAD, tmp_path / "load.npz")
         assert {request.headers["authorization"] for request in server.posts} == {"Bearer sk-secret"}
-        assert '"*** is slow"' in result.void[0]
+        assert '"*** is slow"' in seen.void[0]
         assert not any(b"sk-secret" in file.read_bytes() for file in tmp_path.iterdir())
 
     def test_a_key_that_is_not_there_is_an_input_error(self) -> None:
         with pytest.raises(InputError, match="NO_SUCH_KEY"):
-            run_load(Target("http://127.0.0.1:9", "m", api_key_env="NO_SUCH_KEY"), LOAD, None)
+            measure(Target("http://127.0.0.1:9", "m", api_key_env="NO_SUCH_KEY"), LOAD, None)
 
 
 class TestWorth:
     def test_failed_requests_void_the_load_and_are_counted_by_kind(self, play) -> None:
         server = play(lambda request: refusal(503, "busy") if 2 < len(server.posts) < 5 else completion(request))
-        result = run_load(Target(server.url, "m"), LOAD, None)
-        assert result.void == ('2 of 6 requests failed: HTTP 503 (2); the server said: "busy"',)
-        assert (result.errors, result.figures["completed"], result.figures["failed"]) == ({"HTTP 503": 2}, 4, 2)
+        seen = measure(Target(server.url, "m"), LOAD, None)
+        assert seen.void == ('2 of 6 requests failed: HTTP 503 (2); the server said: "busy"',)
+        assert (seen.records.errors, seen.records.completed.sum()) == ({"HTTP 503": 2}, 4)
 
     def test_tokens_that_equal_the_servers_counters_are_valid(self, play) -> None:
         server = play(Counting())
-        assert run_load(Target(server.url, "m"), LOAD, None).void == ()
+        assert measure(Target(server.url, "m"), LOAD, None).void == ()
 
     def test_tokens_that_differ_from_the_servers_counters_void_the_load(self, play) -> None:
         server = play(Counting(extra=1))
-        (reason,) = run_load(Target(server.url, "m"), LOAD, None).void
+        (reason,) = measure(Target(server.url, "m"), LOAD, None).void
         assert reason.startswith("the server's usage says 30 output tokens, its counter 31")
 
     def test_prefix_hits_where_none_were_meant_void_the_load(self, play) -> None:
-        (reason,) = run_load(Target(play(Counting(hits=16)).url, "m"), LOAD, None).void
+        (reason,) = measure(Target(play(Counting(hits=16)).url, "m"), LOAD, None).void
         assert reason.startswith("the prefix cache answered 16 of 240 prompt tokens")
 
     def test_meant_or_few_prefix_hits_do_not(self, play) -> None:
-        assert run_load(Target(play(Counting(hits=8)).url, "m"), LOAD, None).void == ()
+        assert measure(Target(play(Counting(hits=8)).url, "m"), LOAD, None).void == ()
         meant = Load(concurrency=1, num_requests=6, input_len=40, output_len=5, seed=1, prefix_len=32)
-        assert run_load(Target(play(Counting(hits=160)).url, "m"), meant, None).void == ()
+        assert measure(Target(play(Counting(hits=160)).url, "m"), meant, None).void == ()
 
     @pytest.mark.parametrize("page", [refusal(404, "no"), [b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{{{not\n"]])
     def test_a_server_without_usage_or_metrics_is_measured_all_the_same(self, play, page) -> None:
         def script(request: Request) -> list:
             return page if request.method == "GET" else [chunked(token(" a"), token(" b"), DONE)]
 
-        result = run_load(Target(play(script).url, "m"), LOAD, None)
-        assert result.void == ()
-        assert result.figures["ttft_ms.p50"] > 0
-        assert result.figures["output_throughput"] is None
+        seen = measure(Target(play(script).url, "m"), LOAD, None)
+        assert seen.void == ()
+        assert figures(seen.records)["ttft_ms.p50"] > 0
+        assert figures(seen.records)["output_throughput"] is None
 
     def test_a_warm_up_that_fails_is_an_error_with_the_servers_words(self, play) -> None:
         server = play(lambda _: refusal(404, "no model m"))
         with pytest.raises(DynoError, match=r"http://127.*the warm-up request failed, HTTP 404: no model m"):
-            run_load(Target(server.url, "m"), LOAD, None)
+            measure(Target(server.url, "m"), LOAD, None)
         assert len(server.posts) == 1
 
     def test_a_missing_key_is_hinted_at(self, play) -> None:
         with pytest.raises(DynoError, match="--api-key-env"):
-            run_load(Target(play(lambda _: refusal(401, "who are you")).url, "m"), LOAD, None)
+            measure(Target(play(lambda _: refusal(401, "who are you")).url, "m"), LOAD, None)
 
 
 def test_the_raw_file_holds_what_the_figures_are_made_of(play, tmp_path) -> None:
     path = tmp_path / "raw" / "load.npz"
-    result = run_load(Target(play(completion).url, "m"), LOAD, path)
-    raw = load_raw(path)
-    assert figures(raw.records) == result.figures
-    assert raw.header["load"]["seed"] == 1
-    assert json.dumps(raw.header["dialect"]) == '{"ignore_eos": true, "stream_options": true}'
+    seen = measure(Target(play(completion).url, "m"), LOAD, path)
+    records, header = load_raw(path)
+    assert figures(records) == figures(seen.records)
+    assert header["load"]["seed"] == 1
+    assert json.dumps(header["dialect"]) == '{"ignore_eos": true, "stream_options": true}'

@@ -1,6 +1,7 @@
 """The timed path: when an answer ends, when the next request goes out, and what becomes of failures."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from tests.bench.scripted import DONE, HEAD, chunked, completion, refusal, token, usage
@@ -114,6 +115,20 @@ class TestClosedLoop:
         traffic = loop(server, 64, 1, probe=encode_get(parse_url(server.url), "/metrics"))
         assert len(traffic.transcripts) == 64
         assert all(bytes(sample.raw) == page for sample in traffic.pages)
+
+    def test_a_probe_costs_the_server_one_page_a_second(self, play) -> None:
+        page = [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nup"]
+        server = play(lambda request: page if request.method == "GET" else ["hang"])
+        pages = loop(server, 1, 1, probe=encode_get(parse_url(server.url), "/metrics"), silence_s=1.5).pages
+        assert len(pages) > 1
+        gaps_s = [(later.sent_ns - sooner.sent_ns) / 1e9 for sooner, later in pairwise(pages)]
+        assert min(gaps_s) > 0.99
+
+    def test_fewer_clients_than_were_asked_for_never_run(self, play) -> None:
+        server = play(completion)
+        with pytest.raises(ValueError, match="8 clients cannot share 5 requests"):
+            loop(server, 5, 8)
+        assert server.connections == 0
 
     def test_progress_ends_with_all_done(self, play) -> None:
         told = []

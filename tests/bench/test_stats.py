@@ -8,6 +8,7 @@ import pytest
 from dyno.bench.raw import load_raw, save_raw
 from dyno.bench.stats import UNKNOWN, Records, figures, itl_ms, tpot_ms, ttft_ms
 from dyno.errors import InputError
+from dyno.workload import OBJECTIVES, Objective
 
 MS = 1_000_000
 
@@ -39,6 +40,10 @@ def test_latencies_are_what_their_names_say() -> None:
     seen = figures(TWO)
     assert (seen["e2el_ms.mean"], seen["ttft_ms.p50"], seen["ttft_ms.p90"]) == (58, 30, pytest.approx(38))
     assert (seen["prompt_tokens"], seen["output_tokens"], seen["completed"], seen["failed"]) == (20, 6, 2, 0)
+
+
+def test_every_objective_is_a_figure_of_every_load() -> None:
+    assert {Objective(name).figure for name in OBJECTIVES} <= set(figures(TWO))
 
 
 def test_throughput_is_over_the_whole_loop() -> None:
@@ -97,10 +102,10 @@ def test_when_all_failed_every_figure_is_none() -> None:
 def test_figures_can_be_made_again_from_the_raw_file(tmp_path) -> None:
     mixed = records((0, [20, 30], 51, 4, ""), (10, [], UNKNOWN, UNKNOWN, "HTTP 503"), (11, [50, 70], 75, 2, ""))
     save_raw(tmp_path / "new" / "load.npz", mixed, {"load": {"seed": 3}})
-    again = load_raw(tmp_path / "new" / "load.npz")
-    assert figures(again.records) == figures(mixed)
-    assert again.records.errors == {"HTTP 503": 1}
-    assert again.header == {"schema_version": 1, "load": {"seed": 3}}
+    again, header = load_raw(tmp_path / "new" / "load.npz")
+    assert figures(again) == figures(mixed)
+    assert again.errors == {"HTTP 503": 1}
+    assert header == {"schema_version": 1, "load": {"seed": 3}}
 
 
 def test_what_is_no_raw_file_is_refused_by_name(tmp_path) -> None:

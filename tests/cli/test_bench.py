@@ -1,14 +1,17 @@
 """`dyno bench --url`, from the words of the command line to what is printed."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from tests.bench.scripted import Request, completion, playing, refusal
 
+from dyno.bench.server import cpu_us_per_token
 from dyno.cli.main import run
 
 SMALL = ["--concurrency", "2", "--requests", "6", "--input-len", "16", "--output-len", "4"]
-STATISTICS = {"mean", "p50", "p90", "p95", "p99"}
+STATISTICS = {"mean", "p50", "p90", "p95", "p99"}  # stable names
 
 
 def models(*names: str) -> list[bytes]:
@@ -38,6 +41,34 @@ def test_json_is_one_object_with_stable_names(server, capsys):
     assert result["request_throughput"] > 0
     assert result["duration_s"] > 0
     assert (result["void"], result["errors"]) == ([], {})
+
+
+def test_one_load_is_the_scenario_throughput_alone(server, capsys, tmp_path):
+    words = ["bench", "--url", server.url, *SMALL, "--seed", "3", "--json"]
+    plain, named = (run([*words, "--raw", str(tmp_path / "raw")]), run([*words, "--scenario", "throughput"]))
+    assert (plain, named) == (0, 0)
+    plain, named = map(json.loads, capsys.readouterr().out.splitlines())
+    assert set(named) - set(plain) == {"scenarios"}
+    assert set(named["result"]) == set(plain["result"])
+    prompts = [request.body["prompt"] for request in server.posts]
+    assert sorted(prompts[:7]) == sorted(prompts[7:])
+    assert {file.name for file in (tmp_path / "raw").iterdir()} == {"throughput.npz", "throughput.json"}
+
+
+def test_as_many_clients_run_as_were_asked_for(server, capsys):
+    assert run(["bench", "--url", server.url, "--concurrency", "24", "--input-len", "4", "--output-len", "2",
+                "--scenario", "throughput", "--scenario", "throughput", "--json"]) == 0  # fmt: skip
+    told = json.loads(capsys.readouterr().out)
+    assert (told["load"]["concurrency"], told["load"]["num_requests"], told["result"]["completed"]) == (24, 96, 96)
+    assert len({request.connection for request in server.posts}) == 1 + 24
+    assert len(server.posts) == 1 + 96  # a test that is named twice is one test
+
+
+def test_the_cost_of_the_client_leaves_out_what_its_children_used():
+    before = cpu_us_per_token(1)
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"], check=True)
+    assert 0 < cpu_us_per_token(1) - before < 250_000
+    assert cpu_us_per_token(None) is None
 
 
 def test_people_get_a_table_and_a_verdict(server, capsys):
@@ -97,10 +128,11 @@ def test_a_server_that_cannot_be_reached_ends_with_3(capsys):
 
 @pytest.mark.parametrize(("words", "message"), [
     (["--url", "nowhere"], "--url nowhere: not a server's address"),
-    (["--url", "http://h", "--workload", "chatt"], "'chatt' is not known; did you mean 'chat'"),
+    (["--url", "http://h", "--workload", "chatt"], "'chatt' is not a preset (chat, long, decode); did you mean 'chat'"),
     (["--url", "http://h", "--scenario", "tft"], "'tft' is not known; did you mean 'ttft'"),
     (["--url", "http://h", "--scenario", "startup"], "facts of a launch"),
     (["--url", "http://h", "--requests", "0"], "num_requests: 0 must be at least 1"),
+    (["--url", "http://h", "--requests", "8"], "num_requests: 8 must be at least the 16 requests under way at a time"),
     (["--url", "http://h", "--model", "m", "--api-key-env", "NO_SUCH"], "NO_SUCH is not set"),
 ])  # fmt: skip
 def test_bad_input_ends_with_2_and_says_what(words, message, capsys):

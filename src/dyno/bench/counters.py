@@ -1,9 +1,9 @@
 """What the server itself counted: vLLM's counters before and after a load."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from dyno.engine.metrics import Metrics, parse, scrape
+from dyno.engine.metrics import parse, scrape
 
 _SETTLE_S = 2.0
 _LOOK_EVERY_S = 0.05
@@ -22,7 +22,7 @@ class Counters:
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""
         return Counters(*(None if now is None or then is None else now - then
-                          for now, then in zip(_values(self), _values(before), strict=True)))  # fmt: skip
+                          for now, then in zip(astuple(self), astuple(before), strict=True)))  # fmt: skip
 
 
 def read_counters(url: str) -> Counters:
@@ -45,9 +45,5 @@ def settled_counters(url: str, before: Counters, output_tokens: int | None) -> C
 def kv_usage(page: bytes) -> float | None:
     """The share of the KV cache in use, from one page of metrics; only its own lines are parsed."""
     lines = [line for line in page.decode(errors="replace").splitlines() if line.startswith(_KV_USAGE)]
-    metrics: Metrics | None = parse("\n".join(lines) + "\n")
+    metrics = parse("\n".join(lines) + "\n")
     return None if metrics is None else metrics.total(_KV_USAGE)
-
-
-def _values(counters: Counters) -> tuple[float | None, ...]:
-    return tuple(getattr(counters, name) for name in Counters.__slots__)

@@ -68,17 +68,8 @@ def _head(endpoint: Endpoint, method: str, path: str, key: str | None) -> bytes:
 class ResponseReader:
     """Frames one response, fed in pieces of any size: chunked, with a length, or ended by the connection's close."""
 
-    __slots__ = (
-        "_parser",
-        "body",
-        "complete",
-        "content_type",
-        "framed",
-        "head_read",
-        "keep_alive",
-        "status",
-        "streamed",
-    )
+    __slots__ = ("_parser", "body", "complete", "content_type", "framed", "head_read", "keep_alive", "status",
+                 "streamed")  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)

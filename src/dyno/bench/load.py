@@ -1,7 +1,7 @@
 """One load from its warm-up to its result."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +14,15 @@ from dyno.bench.answer import Answer, Transcript, read_answer
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Traffic, drive
+from dyno.bench.loadgen import Progress, Traffic, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
-from dyno.bench.record import BenchResult, Load, Target
+from dyno.bench.record import Load, Target
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.errors import DynoError, InputError
 
 _WARM_UP_OUTPUT = 16
 _REFUSED = ("HTTP 400", "HTTP 422")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,6 @@ class Measurement:
     kv_usage_peak: float | None
     void: tuple[str, ...]
 
-    def result(self) -> BenchResult:
-        """The figures."""
-        return BenchResult(stats.figures(self.records), self.void, self.records.errors)
-
 
 @dataclass(frozen=True, slots=True)
 class _Server:
@@ -70,16 +64,11 @@ class _Server:
         return {"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
 
 
-def run_load(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> BenchResult:
+def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> Measurement:
     """Measures one closed loop after one warm-up that is not counted.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
     """
-    return measure(target, load, raw_path, on_progress).result()
-
-
-def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None) -> Measurement:
-    """As run_load, with everything that was seen."""
     server = connect(target)
     url = server.endpoint.url
     dialect, tokens_per_word, before = _warm_up(server, load)

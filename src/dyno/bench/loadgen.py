@@ -24,10 +24,11 @@ _UNANSWERED, _RESET = "closed without an answer", "connection reset"
 _STALE = (_UNANSWERED, _RESET)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _CONNECT_S = 10.0
-_TICK_S = 0.5
+_TICK_S = 1.0  # each look at /metrics costs the server a page made in its event loop
 SILENCE_S = 300.0
 
 Finished = Callable[["Connection", Transcript], None]
+Progress = Callable[[int, int], None]  # so many of so many requests are done
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ class ClosedLoop:
 
     def __init__(self, endpoint: Endpoint, requests: Sequence[bytes], clients: int, silence_s: float) -> None:
         self._endpoint, self._requests, self._silence_ns = endpoint, requests, int(silence_s * 1e9)
-        self._clients = min(clients, len(requests))
+        if not 1 <= clients <= len(requests):
+            raise ValueError(f"{clients} clients cannot share {len(requests)} requests")
+        self._clients = clients
         self._tls = ssl.create_default_context() if endpoint.tls else None
         self._sent = 0
         self._free = 0
@@ -124,7 +127,7 @@ class ClosedLoop:
         self.transcripts: list[Transcript] = []
         self.pages: list[Transcript] = []
 
-    async def run(self, probe: bytes | None, on_progress: Callable[[int, int], None] | None) -> None:
+    async def run(self, probe: bytes | None, on_progress: Progress | None) -> None:
         """Sends everything. DynoError when the server cannot be reached at all."""
         self._done = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().set_exception_handler(self._broken)
@@ -192,8 +195,8 @@ class ClosedLoop:
         else:
             connection.send(self._requests[transcript.index], transcript)
 
-    async def _tick(self, probe: bytes | None, on_progress: Callable[[int, int], None] | None) -> None:
-        """Twice a second: progress, streams that fell silent, and the probe, whose answers are only kept."""
+    async def _tick(self, probe: bytes | None, on_progress: Progress | None) -> None:
+        """Once a second: progress, streams that fell silent, and the probe, whose answers are only kept."""
         prober = None
         if probe is not None:
             with contextlib.suppress(OSError):
@@ -227,10 +230,10 @@ def drive(
     requests: Sequence[bytes],
     clients: int,
     probe: bytes | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
     silence_s: float = SILENCE_S,
 ) -> Traffic:
-    """Runs one closed loop to its end in this thread. `probe` is a request sent twice a second beside it.
+    """Runs one closed loop to its end in this thread. `probe` is a request sent once a second beside it.
 
     DynoError when the server cannot be reached; whatever goes wrong later is a transcript's `failure`.
     """

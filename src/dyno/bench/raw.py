@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,7 @@ from dyno.bench.stats import Records
 from dyno.errors import InputError
 
 SCHEMA_VERSION = 1
-_ARRAYS = (
-    "intended_ns",
-    "sent_ns",
-    "first_byte_ns",
-    "last_byte_ns",
-    "prompt_tokens",
-    "output_tokens",
-    "content_counts",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RawRun:
-    """A load read back."""
-
-    header: Mapping[str, Any]
-    records: Records
+_ARRAYS = tuple(field.name for field in fields(Records) if field.name not in ("content_ns", "outcomes"))
 
 
 def save_raw(path: Path, records: Records, header: Mapping[str, object]) -> None:
@@ -42,8 +26,8 @@ def save_raw(path: Path, records: Records, header: Mapping[str, object]) -> None
     path.with_suffix(".json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **header}, indent=1) + "\n")
 
 
-def load_raw(path: Path) -> RawRun:
-    """Reads what save_raw wrote. InputError when it is not that."""
+def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
+    """The records and the header that save_raw wrote. InputError when they are not that."""
     try:
         header = json.loads(path.with_suffix(".json").read_text())
         with np.load(path, allow_pickle=False) as file:
@@ -56,4 +40,4 @@ def load_raw(path: Path) -> RawRun:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
     if header.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {header.get('schema_version')}, this Dyno reads {SCHEMA_VERSION}")
-    return RawRun(header, records)
+    return records, header

@@ -37,25 +37,16 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchResult:
-    """What one load measured.
+class ScenarioResult:
+    """What one test of the set measured.
 
     `figures` are flat and named: `ttft_ms.p50` ... `e2el_ms.p99` (mean, p50, p90, p95, p99 of ttft, tpot, itl, e2el),
     `output_throughput`, `request_throughput` (per second), `completed`, `failed`, `duration_s`, `prompt_tokens`,
-    `output_tokens`; None where the server did not tell. Failed requests never enter a latency.
+    `output_tokens`, and the scenario's own; None where the server did not tell. Failed requests never enter a latency.
     """
-
-    figures: dict[str, float | None]
-    void: tuple[str, ...]  # why the run proves nothing; empty when valid
-    errors: dict[str, int]  # failed requests by kind
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioResult:
-    """What one test of the set measured: `figures` in BenchResult's names plus the scenario's own."""
 
     scenario: str
     figures: dict[str, float | None]
-    void: tuple[str, ...]
+    void: tuple[str, ...]  # why it proves nothing; empty when valid
     raw: tuple[Path, ...] = ()  # one compact file per load
     errors: dict[str, int] = field(default_factory=dict)  # failed requests by kind

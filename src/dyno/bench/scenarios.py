@@ -9,7 +9,8 @@ from zlib import crc32
 import numpy as np
 
 from dyno.bench import stats
-from dyno.bench.load import Measurement, Progress, measure
+from dyno.bench.load import Measurement, measure
+from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
 from dyno.errors import InputError, nearest
 from dyno.workload import Workload
@@ -103,6 +104,6 @@ def run_scenario(
     load = plan_load(name, workload, seed, max_model_len)
     raw = None if raw_folder is None else raw_folder / f"{name}.npz"
     measurement = measure(target, load, raw, on_progress)
-    result = measurement.result()
-    figures = {**result.figures, **SCENARIOS[name].extra(measurement)}
-    return ScenarioResult(name, figures, result.void, () if raw is None else (raw,), result.errors)
+    figures = stats.figures(measurement.records) | SCENARIOS[name].extra(measurement)
+    errors = measurement.records.errors
+    return ScenarioResult(name, figures, measurement.void, () if raw is None else (raw,), errors)

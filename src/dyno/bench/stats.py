@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dyno.workload import LATENCIES, PERCENTILES, STATISTICS, figure_of
+
 Integers = NDArray[np.int64]
 Milliseconds = NDArray[np.float64]
 
@@ -77,7 +79,7 @@ def e2el_ms(records: Records) -> Milliseconds:
 
 
 def figures(records: Records) -> dict[str, float | None]:
-    """All figures of a load, named as BenchResult says.
+    """All figures of a load, named as ScenarioResult says.
 
     Throughputs are over the whole loop, from the first request sent to the last byte received, ramp and tail included.
     """
@@ -85,9 +87,8 @@ def figures(records: Records) -> dict[str, float | None]:
     duration_s = float(records.last_byte_ns[done].max() - records.sent_ns.min()) / 1e9 if done.any() else None
     output_tokens = total(records.output_tokens[done])
     named: dict[str, float | None] = {}
-    for name, values in (("ttft_ms", ttft_ms(records)), ("tpot_ms", tpot_ms(records)),
-                         ("itl_ms", itl_ms(records)), ("e2el_ms", e2el_ms(records))):  # fmt: skip
-        named |= {f"{name}.{statistic}": value for statistic, value in summary(values).items()}
+    for latency, measured_ms in zip(LATENCIES, (ttft_ms, tpot_ms, itl_ms, e2el_ms), strict=True):
+        named |= {figure_of(f"{latency}_{name}"): value for name, value in summary(measured_ms(records)).items()}
     return named | {
         "output_throughput": output_tokens / duration_s if duration_s and output_tokens is not None else None,
         "request_throughput": int(done.sum()) / duration_s if duration_s else None,
@@ -108,6 +109,5 @@ def summary(values: Milliseconds) -> dict[str, float | None]:
     """Mean and percentiles, linear between neighbours; None of nothing."""
     values = values[~np.isnan(values)]
     if not len(values):
-        return dict.fromkeys(("mean", "p50", "p90", "p95", "p99"))
-    p50, p90, p95, p99 = np.percentile(values, (50, 90, 95, 99)).tolist()
-    return {"mean": float(values.mean()), "p50": p50, "p90": p90, "p95": p95, "p99": p99}
+        return dict.fromkeys(STATISTICS)
+    return dict(zip(STATISTICS, (float(values.mean()), *np.percentile(values, PERCENTILES).tolist()), strict=True))

@@ -10,9 +10,10 @@ import typer
 
 from dyno.cli.options import given, workload_of
 from dyno.errors import InputError
+from dyno.workload import workload_from
 
 if TYPE_CHECKING:
-    from dyno.bench.load import Progress
+    from dyno.bench.loadgen import Progress
 
 
 def bench(
@@ -26,10 +27,8 @@ def bench(
     requests: int | None = typer.Option(None, "--requests", help="Requests that are measured."),
     input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
     output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
-    scenario: list[str] = typer.Option(
-        [], "--scenario", help="Tests instead of one load: ttft, throughput, long_context, prefix_reuse."
-    ),
-    seed: int | None = typer.Option(None, "--seed", help="Of the prompts; fresh ones when left out.", min=0),
+    scenario: list[str] = typer.Option([], "--scenario", help="ttft, throughput, long_context or prefix_reuse."),
+    seed: int | None = typer.Option(None, "--seed", help="Of prompts; else fresh ones (--url), 0 (MODEL).", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),
     engine: str | None = typer.Option(None, "--engine", help="With MODEL: an environment other than the one in use."),
@@ -38,9 +37,6 @@ def bench(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
-    from dyno.bench import measure
-    from dyno.bench.record import Target
-
     of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env}
     of_model = {"--engine": engine, "--device": device, "--study": study, "flags after `--`": context.obj}
     _check_kind(folder, url, of_url, of_model)
@@ -51,11 +47,16 @@ def bench(
         bench_model(given(model=folder, workload=load, tests=scenario or None, seed=seed, engine=engine, device=device,
                           pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
         return
-    lengths = {"concurrency": concurrency, "num_requests": requests, "input_len": input_len, "output_len": output_len}
-    wish = measure.Wish(measure.wished_workload(workload, lengths), tuple(scenario), seed, raw)
-    measured = measure.measure_url(Target(url, model, chat, api_key_env=api_key_env), wish, _progress())
-    print(json.dumps(measure.as_json(measured)) if as_json else measure.as_text(measured))
-    if measured.void:
+    from dyno.bench.record import Target
+    from dyno.bench.server import bench_server
+    from dyno.cli.figures import server_json, server_text, void_reasons
+
+    asked = workload_from(workload, input_len=input_len, output_len=output_len,
+                          concurrency=concurrency, num_requests=requests)  # fmt: skip
+    target = Target(url, model, chat, api_key_env=api_key_env)
+    done = bench_server(target, asked, scenario or ("throughput",), seed, raw, _progress())
+    print(json.dumps(server_json(done, asked, scenario)) if as_json else server_text(done))
+    if void_reasons(done):
         raise typer.Exit(1)
 
 

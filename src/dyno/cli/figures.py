@@ -1,25 +1,38 @@
 """What was measured, as the members of `--json` and as tables for people."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
-from dyno.workload import LATENCIES, STATISTICS
-
-if TYPE_CHECKING:
-    from dyno.bench.record import ScenarioResult
-
-    Results = Mapping[str, ScenarioResult | None]
+from dyno.bench.record import ScenarioResult
+from dyno.bench.server import ServerBench, cpu_us_per_token
+from dyno.workload import LATENCIES, STATISTICS, Workload, figure_of
 
 Object = dict[str, Any]
 
 
-def result_json(result: "ScenarioResult", cpu_us_per_token: float | None) -> Object:
-    """The member `result`: figures, reasons why it is void, failed requests by kind, and what the client cost."""
-    return scenario_json(result) | {"client": {"cpu_us_per_token": cpu_us_per_token}}
+def server_json(done: ServerBench, workload: Workload, scenarios: Sequence[str]) -> Object:
+    """The object `--json` prints; its names are stable. `scenarios` are those that were named, if any."""
+    measured = [result for result in done.results.values() if result is not None]
+    tokens = sum(result.figures.get("output_tokens") or 0 for result in measured)
+    named: Object = {
+        "url": done.target.url,
+        "model": done.target.model,
+        "load": {**asdict(workload), "seed": done.seed, "scenarios": list(scenarios)},
+        "result": result_json(done.results.get("throughput") or measured[0], cpu_us_per_token(tokens)),
+    }
+    if scenarios:
+        named["scenarios"] = {name: result and _nested(result) for name, result in done.results.items()}
+    return named
 
 
-def scenario_json(result: "ScenarioResult") -> Object:
-    """Figures with `ttft_ms.p50` as the member `p50` of `ttft_ms`, reasons why it is void, failed requests by kind."""
+def result_json(result: ScenarioResult, cpu_us: float | None) -> Object:
+    """The member `result`: figures, reasons why it is void, failed requests by kind, and the client's cost a token."""
+    return _nested(result) | {"client": {"cpu_us_per_token": cpu_us}}
+
+
+def _nested(result: ScenarioResult) -> Object:
+    """`ttft_ms.p50` becomes a member `p50` of `ttft_ms`."""
     nested: Object = {}
     for name, value in result.figures.items():
         outer, _, inner = name.partition(".")
@@ -30,33 +43,32 @@ def scenario_json(result: "ScenarioResult") -> Object:
     return nested | {"void": list(result.void), "errors": result.errors}
 
 
-def void_reasons(results: "Results") -> list[str]:
+def void_reasons(done: ServerBench) -> list[str]:
     """Every reason why some of it proves nothing. Failed requests are among them."""
-    return [reason for result in results.values() if result is not None for reason in result.void]
+    return [reason for result in done.results.values() if result is not None for reason in result.void]
 
 
-def results_text(results: "Results") -> str:
+def server_text(done: ServerBench) -> str:
     """A small table for each result, and the verdict."""
-    void = [f"void: {reason}" for reason in void_reasons(results)]
-    return "\n".join(
-        [line for name, result in results.items() for line in _table(name, result)]
-        + (void or ["valid: no request failed, and nothing speaks against the figures"])
-    )
+    void = [f"void: {reason}" for reason in void_reasons(done)]
+    valid = ["valid: no request failed, and nothing speaks against the figures"]
+    return "\n".join([line for name, result in done.results.items() for line in _table(name, result)] + (void or valid))
 
 
-def _table(name: str, result: "ScenarioResult | None") -> list[str]:
+def _table(name: str, result: ScenarioResult | None) -> list[str]:
     if result is None:
         return [f"{name}: not measured (only a launch can tell)", ""]
-    lines = [_line(name, STATISTICS)]
-    for latency in (f"{latency}_ms" for latency in LATENCIES):
-        if f"{latency}.{STATISTICS[0]}" in result.figures:
-            lines.append(_line(latency, [_shown(result.figures[f"{latency}.{each}"]) for each in STATISTICS]))
-    lines += [f"{figure:<20}{_shown(value):>10}" for figure, value in result.figures.items() if "." not in figure]
+    figures = result.figures
+    lines = [_row(name, STATISTICS)]
+    for latency in LATENCIES if figures else ():
+        values = [figures[figure_of(f"{latency}_{statistic}")] for statistic in STATISTICS]
+        lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
+    lines += [f"{figure:<20}{_shown(value):>10}" for figure, value in figures.items() if "." not in figure]
     return [*lines, ""]
 
 
-def _line(name: str, cells: "Sequence[str]") -> str:
-    return f"{name:<14}" + "".join(f"{cell:>10}" for cell in cells)
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"{name:<12}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def _shown(value: float | None) -> str:

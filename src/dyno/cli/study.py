@@ -58,8 +58,9 @@ def show(folder: Path, as_json: bool) -> None:
 
 def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> None:
     """A study of one candidate. Ends with 1 when its run is void and with 3 when the engine failed."""
-    from dyno.bench.measure import cpu_us_per_token, result_json
     from dyno.bench.record import ScenarioResult
+    from dyno.bench.server import cpu_us_per_token
+    from dyno.cli.figures import result_json
     from dyno.report.jsonout import outcome_json
 
     folder = start(study, asked | {"candidates": {}, "pairs": 0}, read_host())
