@@ -52,7 +52,7 @@ def check_folder(folder: Path) -> None:
     try:
         others = {path.name for path in folder.iterdir()} - {"raw", "logs", ".lock"} if folder.exists() else set()
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); name another folder (--study DIR)") from error
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
     if JOURNAL in others:
         raise InputError(f"{folder}: holds a study already; go on with it (--resume), or name another folder "
                          "(--study DIR)")  # fmt: skip
