@@ -49,11 +49,29 @@ def show(folder: Path, as_json: bool) -> None:
     from dyno.report.jsonout import outcome_json
 
     outcome = load_outcome(folder)
+    if outcome.verdicts:
+        _show_proof(folder, outcome, as_json)
+        return
     _show(folder, outcome, outcome_json(outcome) if as_json else None)
     if all(row.state != "complete" for row in outcome.rows):
         raise typer.Exit(3)
     if outcome.recommended is None:
         raise typer.Exit(1)
+
+
+def _show_proof(folder: Path, outcome: Outcome, as_json: bool) -> None:
+    """Print a proof's verdicts. Ends with 1 for worse, 4 for inconclusive and 3 when a launch of the first pair failed.
+
+    One metric that is worse makes the whole worse, else one that is open leaves the whole open.
+    """
+    from dyno.report.jsonout import verdict_json
+
+    _show(folder, outcome, [verdict_json(verdict) for verdict in outcome.verdicts] if as_json else None)
+    answers = {verdict.answer for verdict in outcome.verdicts}
+    if any(row.state == "failed" and "throughput" not in row.metrics for row in outcome.rows):
+        raise typer.Exit(3)
+    if code := 1 if "worse" in answers else 4 if "inconclusive" in answers else 0:
+        raise typer.Exit(code)
 
 
 def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> None:
@@ -74,7 +92,7 @@ def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> Non
         raise typer.Exit(code)
 
 
-def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | None) -> None:
+def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | list[dict[str, Any]] | None) -> None:
     from dyno.report.folder import write_report
 
     page = write_report(folder, outcome)

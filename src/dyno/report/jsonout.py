@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dyno.study.outcome import Outcome, Recommendation
+from dyno.verdict.compare import Comparison
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -12,7 +13,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
                   "metrics": row.metrics} for row in outcome.rows],
-        "verdict": _verdict(outcome),
+        "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
+        "decision": asdict(outcome.decision) if outcome.decision else None,
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
         "engine": outcome.engine,
@@ -24,12 +26,11 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _verdict(outcome: Outcome) -> dict[str, Any] | None:
-    verdict = outcome.verdict
-    if verdict is None:
-        return None
+def verdict_json(verdict: Comparison) -> dict[str, Any]:
+    """One verdict; `more_launches` would likely settle an inconclusive one."""
     names = ("candidate", "answer", "metric", "ratio", "low", "high", "launches")
-    return {name: getattr(verdict, name) for name in names}
+    more = None if verdict.more_pairs is None else 2 * verdict.more_pairs
+    return {name: getattr(verdict, name) for name in names} | {"more_launches": more}
 
 
 def _recommended(recommended: Recommendation | None) -> dict[str, Any] | None:
