@@ -32,10 +32,10 @@ def compare(
         raise InputError(f"--margin: {error}") from error
     if not 0 < zone < 1:
         raise InputError(f"--margin: {margin!r} must be more than 0 and less than 100 %")
-    told = [Told(str(folder), journal := read_journal(folder), spec_of(journal)) for folder in (first, second)]
-    made = compare_studies(*told, zone)
+    before, after = (Told(str(folder), journal := read_journal(folder), spec_of(journal)) for folder in (first, second))
+    made = compare_studies(before, after, zone)
     if as_json:
-        print(json.dumps({"studies": [each.name for each in told], "compared": [verdict_json(v) for v in made.compared],
+        print(json.dumps({"studies": [before.name, after.name], "compared": [verdict_json(v) for v in made.compared],
                           "not_compared": made.not_compared, "differs": made.settings}, indent=2))  # fmt: skip
     else:
         for line in made.settings:

@@ -14,7 +14,6 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
                   "metrics": row.metrics} for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
-        "decision": asdict(outcome.decision) if outcome.decision else None,
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
         "engine": outcome.engine,
@@ -23,7 +22,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "objective": outcome.objective.name,
         "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
         "notes": list(outcome.notes),
-    }  # fmt: skip
+    } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
 
 
 def verdict_json(verdict: Comparison) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def change_sentence(verdict: Comparison) -> str:
     """What became of a candidate's ratio to its baseline since the study that `verdict.baseline` names."""
     if verdict.ratio is None:
         return f"{verdict.candidate}, {verdict.metric}: inconclusive, {verdict.note}."
-    answer = f"{verdict.answer} {'than' if verdict.answer in ('better', 'worse') else 'to what it was'} in {verdict.baseline}"
-    return f"{verdict.candidate} against its own baseline is {answer}: {_evidence(verdict)}."
+    word = "than" if verdict.answer in ("better", "worse") else "to" if verdict.answer == "equivalent" else "against"
+    answer = f"{verdict.answer} {word} that of {verdict.baseline}"
+    return f"{verdict.candidate}: its ratio to its own baseline is {answer}: {_evidence(verdict)}."
 
 
 _ANSWERS = {

@@ -73,8 +73,11 @@ def compare_studies(first: Told, second: Told, margin: float) -> Differences:
 
 def _refuse_strangers(first: Told, second: Told) -> None:
     models = [replace(told.journal.study.model, source="", path="") for told in (first, second)]
-    asked = {"model": models, "workload": [first.spec.workload, second.spec.workload],
-             "baseline's flags": [_flags(told.candidates[0]) for told in (first, second)]}  # fmt: skip
+    asked: dict[str, list[object]] = {
+        "model": [*models],
+        "workload": [first.spec.workload, second.spec.workload],
+        "baseline's flags": [_flags(told.candidates[0]) for told in (first, second)],
+    }
     problems = [f"{first.name} and {second.name}: nothing may be compared, as the {what} differs: "
                 f"{before} and {after}; measure both alike"
                 for what, (before, after) in asked.items() if before != after]  # fmt: skip

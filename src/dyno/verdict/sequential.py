@@ -1,11 +1,11 @@
 """Looking at the pairs while they are made, and stopping when they have answered, without being wrong more often.
 
-At each planned look the 95 % that hold for one look are widened so that they hold for all looks together: the error
-is spent evenly over the pairs, alpha t at the share t of them (a function of Lan & DeMets, "Discrete sequential
-boundaries for clinical trials", Biometrika 70, 1983), by the recursion of Armitage, McPherson & Rowe (JRSS A 132,
-1969). The nominal levels are carried over to Student's t (Pocock, Biometrika 64, 1977), and the intervals are the repeated
-confidence intervals of Jennison & Turnbull (JRSS B 51, 1989): all of them at once cover the truth 95 times in 100, so
-that one may stop by any rule, "better", "worse" or "equivalent", and be wrong at most 5 times in 100.
+At each planned look the 95 % that hold for one look are widened so that they hold for all looks together. The error is
+spent evenly, alpha t at the share t of the pairs (a function of Lan & DeMets, "Discrete sequential boundaries for
+clinical trials", Biometrika 70, 1983), by the recursion of Armitage, McPherson & Rowe (JRSS A 132, 1969). The nominal
+levels are carried over to Student's t (Pocock, Biometrika 64, 1977). The intervals are the repeated confidence
+intervals of Jennison & Turnbull (JRSS B 51, 1989): all of them at once cover the truth 95 times in 100, so that one may
+stop by any rule, "better", "worse" or "equivalent", and be wrong at most 5 times in 100.
 """
 
 import math
