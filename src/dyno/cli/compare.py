@@ -35,8 +35,9 @@ def compare(
     before, after = (Told(str(folder), journal := read_journal(folder), spec_of(journal)) for folder in (first, second))
     made = compare_studies(before, after, zone)
     if as_json:
-        print(json.dumps({"studies": [before.name, after.name], "compared": [verdict_json(v) for v in made.compared],
-                          "not_compared": made.not_compared, "differs": made.settings}, indent=2))  # fmt: skip
+        told = {"studies": [before.name, after.name], "compared": [verdict_json(each) for each in made.compared],
+                "not_compared": made.not_compared, "differs": made.settings, "note": made.note}  # fmt: skip
+        print(json.dumps(told, indent=2))
     else:
         for line in made.settings:
             print(f"differs: {line}")
@@ -44,6 +45,7 @@ def compare(
             print(f"compared: {change_sentence(verdict)}")
         for line in made.not_compared:
             print(f"not compared: {line}")
+        print(made.note, end="\n" * bool(made.note))
     answers = {verdict.answer for verdict in made.compared} or {"inconclusive"}
     if code := 1 if "worse" in answers else 4 if "inconclusive" in answers else 0:
         raise typer.Exit(code)

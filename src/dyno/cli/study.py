@@ -64,9 +64,9 @@ def _show_proof(folder: Path, outcome: Outcome, as_json: bool) -> None:
 
     One metric that is worse makes the whole worse, else one that is open leaves the whole open.
     """
-    from dyno.report.jsonout import verdict_json
+    from dyno.report.jsonout import proof_json
 
-    _show(folder, outcome, [verdict_json(verdict) for verdict in outcome.verdicts] if as_json else None)
+    _show(folder, outcome, proof_json(outcome.verdicts) if as_json else None)
     answers = {verdict.answer for verdict in outcome.verdicts}
     if any(row.state == "failed" and "throughput" not in row.metrics for row in outcome.rows):
         raise typer.Exit(3)
@@ -113,6 +113,11 @@ def show_plan(asked: dict[str, Any], host: Host) -> None:
     """What would run, in order, and how long it may take."""
     prepared = prepare(asked, host.hardware, host.visible_devices, say)
     spec = prepared.spec
+    if spec.prove:
+        for candidate in prepared.candidates:
+            print(f"{candidate.name}: {candidate.args.changes() or 'vLLM defaults'}")
+        print(f"prove: at most {spec.prove.max_pairs} pairs of launches")
+        return
     by_name = {candidate.name: candidate for candidate in prepared.candidates}
     order = screen_order(Order(tuple(by_name)[1:], spec.tests, spec.seed), (), block=1)
     print(f"engine: vLLM {prepared.environment.version} on {prepared.environment.platform}")

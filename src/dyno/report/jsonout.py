@@ -1,5 +1,6 @@
 """A study as the one JSON object of `--json`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,10 +27,16 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def verdict_json(verdict: Comparison) -> dict[str, Any]:
-    """One verdict; `more_launches` would likely settle an inconclusive one."""
+    """One verdict."""
     names = ("candidate", "answer", "metric", "ratio", "low", "high", "launches")
-    more = None if verdict.more_pairs is None else 2 * verdict.more_pairs
-    return {name: getattr(verdict, name) for name in names} | {"more_launches": more}
+    return {name: getattr(verdict, name) for name in names}
+
+
+def proof_json(verdicts: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """The verdicts of a proof, one a metric; `more_launches` would likely settle one that is inconclusive."""
+    more = [None if verdict.more_pairs is None else 2 * verdict.more_pairs for verdict in verdicts]
+    return [verdict_json(verdict) | {"more_launches": launches, "margin": verdict.margin, "note": verdict.note}
+            for verdict, launches in zip(verdicts, more, strict=True)]  # fmt: skip
 
 
 def _recommended(recommended: Recommendation | None) -> dict[str, Any] | None:

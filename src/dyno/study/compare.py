@@ -54,6 +54,7 @@ class Differences:
     compared: tuple[Comparison, ...]
     not_compared: tuple[str, ...]
     settings: tuple[str, ...]  # what else is not the same in both
+    note: str = ""
 
 
 def compare_studies(first: Told, second: Told, margin: float) -> Differences:
@@ -64,11 +65,13 @@ def compare_studies(first: Told, second: Told, margin: float) -> Differences:
     metrics = [metric for metric in first.metrics if metric in second.metrics]
     if name is None or name != second.paired or name in refused or not metrics:
         return Differences((), tuple(refused.values()), _settings(first, second))
+    proof = "A proof stops as soon as it is sure, so that its ratio may look a little larger than it is."
     judges = {}
     for metric in metrics:
         question = Question(name, first.name, metric.name, metric.higher_is_better, 0, margin)
         judges[metric.name] = partial(change, question, first.ratios(metric), second.ratios(metric))
-    return Differences(tuple(holm(judges, ALPHA).values()), tuple(refused.values()), _settings(first, second))
+    return Differences(tuple(holm(judges, ALPHA).values()), tuple(refused.values()), _settings(first, second),
+                       proof if first.spec.prove or second.spec.prove else "")  # fmt: skip
 
 
 def _refuse_strangers(first: Told, second: Told) -> None:
@@ -110,10 +113,7 @@ def _settings(first: Told, second: Told) -> tuple[str, ...]:
                 "Dyno": study.dyno_version}  # fmt: skip
 
     before, after = facts(first), facts(second)
-    told = [f"{name}: {before[name]}, then {after[name]}" for name in before if before[name] != after[name]]
-    if first.spec.prove or second.spec.prove:
-        told.append("a proof stops as soon as it is sure, which makes its ratio look a little larger than it is")
-    return tuple(told)
+    return tuple(f"{name}: {before[name]}, then {after[name]}" for name in before if before[name] != after[name])
 
 
 def _flags(candidate: Candidate) -> str:

@@ -45,7 +45,7 @@ def run_study(session: Session, watch: Watch) -> Journal:
 def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
     """Pairs of launches until a planned look answers every metric, a launch fails or the budget is spent."""
     baseline, candidate = (each.name for each in read_journal(session.folder).study.candidates)
-    while _goes_on(journal := _look(session.folder, asked)):
+    while _goes_on(journal := _look(session.folder, asked, clock)):
         plan = next_confirm(candidate, asked.max_pairs, journal.steps, session.block, baseline)
         if plan is None:
             break
@@ -56,13 +56,14 @@ def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
     return read_journal(session.folder)
 
 
-def _look(folder: Path, asked: ProveSpec) -> Journal:
+def _look(folder: Path, asked: ProveSpec, clock: "_Clock") -> Journal:
     """Write down what is known at every planned look that was reached and not yet written down."""
     journal = read_journal(folder)
     if looks_due(journal, asked) > len(journal.looks) and not failed_launches(journal):
         verdicts = proven(journal, asked)
         open_ones = any(each.answer == "inconclusive" for each in verdicts)
         append(folder, LookLine(max(each.pairs for each in verdicts), verdicts, open_ones, now()))
+        clock.say("; ".join(f"{each.metric} {each.answer} after {each.pairs} pairs" for each in verdicts))
     return read_journal(folder)
 
 
@@ -95,6 +96,9 @@ class _Clock:
     def note(self, folder: Path, text: str) -> None:
         if text not in self._noted:  # a resumed study comes by the same places again
             append(folder, NoteLine(text, now()))
+        self.say(text)
+
+    def say(self, text: str) -> None:
         self._watch(Progress("note", "", 0, 0, "", text, time.monotonic() - self._started, None))
 
 

@@ -285,7 +285,7 @@ def _pairs(number: int) -> int:
 
 
 def _weights(written: dict[str, Quantity]) -> tuple[tuple[str, float], ...]:
-    weights = tuple((name, parse_fraction(text)) for name, text in written.items())
+    weights = tuple((name, _share(f"weights.{name}", text)) for name, text in written.items())
     if wrong := [f"weights.{name}: {written[name]!r} must be more than 0" for name, weight in weights if weight <= 0]:
         raise InputError(*wrong)
     return weights
@@ -299,11 +299,18 @@ def _prove(written: SpecFile) -> ProveSpec | None:
         raise InputError("prove: needs exactly one candidate, and not by the name A, which the baseline has here")
     if not 2 <= asked.max_pairs <= MOST_PAIRS:
         raise InputError(f"prove.max_pairs: {asked.max_pairs} must be at least 2 and at most {MOST_PAIRS}")
-    margin = parse_fraction(asked.margin)
+    margin = _share("prove.margin", asked.margin)
     if not 0 < margin < 1:
         raise InputError(f"prove.margin: {asked.margin!r} must be more than 0 and less than 100 %")
     names = dict.fromkeys(asked.metrics or (written.objective,))
     return ProveSpec(asked.engine_b, tuple(Objective(name) for name in names), asked.max_pairs, margin)
+
+
+def _share(where: str, text: str | float) -> float:
+    try:
+        return parse_fraction(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _positive_seconds(text: str | float) -> float:
