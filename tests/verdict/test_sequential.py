@@ -49,6 +49,18 @@ def test_a_planted_five_percent_is_found_within_the_launches_that_are_said_to_be
     assert counts["better"] >= 0.8 * SIMULATIONS, counts
 
 
+@pytest.mark.parametrize("series", SERIES)
+def test_a_proof_that_was_too_short_says_how_many_pairs_more_find_a_planted_five_percent(series):
+    rng = np.random.default_rng(10)
+    found = 0
+    for _ in range(SIMULATIONS):
+        made = prove(rng, series, 1.05, -0.003, 6)
+        if made.answer == "inconclusive" and made.more_pairs:
+            made = prove(rng, series, 1.05, -0.003, made.pairs + made.more_pairs)
+        found += made.answer == "better"
+    assert found >= 0.8 * SIMULATIONS, found
+
+
 @pytest.mark.parametrize("looks", [(4,), planned_looks(20), planned_looks(60)])
 def test_all_looks_together_err_at_most_five_times_in_a_hundred(looks):
     rng = np.random.default_rng(5)

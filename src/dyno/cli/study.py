@@ -11,10 +11,12 @@ import typer
 
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
+from dyno.study.journal import read_journal
 from dyno.study.outcome import Outcome
 from dyno.study.prepare import fetch, prepare
 from dyno.study.schedule import Order, screen_order
-from dyno.study.store import check_folder, free_folder, load_outcome, newest_study
+from dyno.study.spec import StudySpec
+from dyno.study.store import check_folder, free_folder, load_outcome, newest_study, spec_of
 from dyno.study.tune import Host, resume, tune
 from dyno.units import format_seconds
 
@@ -34,14 +36,15 @@ def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | Non
     folder = study or free_folder(name or Path(prepared.spec.model).name)
     prepared = fetch(prepared, say)
     with watching() as watch:
-        return _stoppable(folder, lambda: tune(prepared, folder, host, watch))
+        return _stoppable(folder, _verb(prepared.spec), lambda: tune(prepared, folder, host, watch))
 
 
 def go_on(study: Path | None, asked: dict[str, Any], host: Host) -> Path:
     """A study that stopped, run to its end."""
     folder = study or newest_study()
+    verb = _verb(spec_of(read_journal(folder)))
     with watching() as watch:
-        return _stoppable(folder, lambda: resume(folder, asked, host, watch))
+        return _stoppable(folder, verb, lambda: resume(folder, asked, host, watch))
 
 
 def show(folder: Path, as_json: bool) -> None:
@@ -137,8 +140,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _stoppable(folder: Path, work: Callable[[], Path]) -> Path:
+def _verb(spec: StudySpec) -> str:
+    return "prove" if spec.prove else "tune"
+
+
+def _stoppable(folder: Path, verb: str, work: Callable[[], Path]) -> Path:
     try:
         return work()
     except KeyboardInterrupt as error:
-        raise Stopped(f"stopped; what was finished is kept. Go on with: dyno tune --resume --study {folder}") from error
+        raise Stopped(
+            f"stopped; what was finished is kept. Go on with: dyno {verb} --resume --study {folder}"
+        ) from error
