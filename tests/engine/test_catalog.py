@@ -9,6 +9,7 @@ CATALOG = Catalog(
     (
         Flag("model", ("--model",), "str"),
         Flag("port", ("--port",), "int"),
+        Flag("root_path", ("--root-path",), "str"),
         Flag("ssl_keyfile", ("--ssl-keyfile",), "str"),
         Flag("hf_token", ("--hf-token",), "str", nargs="?"),
         Flag("max_num_seqs", ("--max-num-seqs",), "int"),
@@ -163,9 +164,9 @@ def test_what_is_no_command_is_refused_with_its_reason(command, problem):
 
 
 def test_where_to_listen_is_passed_over_in_a_whole_command_and_refused_in_a_change():
-    assert parse_command("vllm serve M --port 80 --ssl-keyfile k --max-num-seqs 1", CATALOG) == EngineArgs(
-        "M", (("max_num_seqs", 1),)
-    )
+    assert parse_command(
+        "vllm serve M --port 80 --ssl-keyfile k --root-path /v --max-num-seqs 1", CATALOG
+    ) == EngineArgs("M", (("max_num_seqs", 1),))
     with pytest.raises(InputError) as caught:
         parse_changes("--port 80 --ssl-keyfile k", CATALOG, "M")
     assert caught.value.problems == (

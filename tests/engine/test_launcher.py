@@ -2,7 +2,7 @@ import pytest
 
 from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment
-from dyno.engine.launcher import build_launch
+from dyno.engine.launcher import build_command
 
 ENVIRONMENT = Environment("cpu", "venv", "/envs/cpu/venv/bin/python", (), "cpu", "0.32.0+cpu", "3.12.1", "2.13.0+cpu")
 ADOPTED = Environment("gpu", "adopted", "/usr/bin/python3", ("/gpu/site",), "cuda", "0.26.0", "3.12.1", "2.11.0+cu130")
@@ -14,7 +14,7 @@ def _home(monkeypatch):
 
 
 def launch(args, inherited=(), environment=ENVIRONMENT, device=None):
-    return build_launch(environment, args, 8123, "dyno-nonce", device, dict(inherited))
+    return build_command(environment, args, 8123, "dyno-nonce", device, dict(inherited))
 
 
 def test_the_command_line_serves_on_loopback_under_the_models_name_and_the_nonce():
@@ -30,13 +30,6 @@ def test_pinned_served_names_stay_in_front_of_the_nonce(pinned, names):
     made = launch(EngineArgs("org/model", (("served_model_name", pinned),)))
     assert made.argv[-len(names) - 2 :] == ("--served-model-name", *names, "dyno-nonce")
     assert made.model_name == "chat"
-
-
-def test_where_a_users_own_command_listens_gives_way():
-    flags = (("host", "0.0.0.0"), ("port", 8000), ("api_key", "secret"), ("enable_lora", True))
-    made = launch(EngineArgs("org/model", flags, (("VLLM_API_KEY", "secret"),)))
-    assert made.argv[4:10] == ("org/model", "--enable-lora", "--host", "127.0.0.1", "--port", "8123")
-    assert "secret" not in (*made.argv, *made.env.values())
 
 
 def test_inherited_vllm_variables_are_dropped_and_the_others_stay():

@@ -1,4 +1,5 @@
 import contextlib
+import cProfile
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from dyno.engine import client, watchdog
 from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment
 from dyno.engine.failures import Cause
-from dyno.engine.process import EngineProcess, State, newest_phase
+from dyno.engine.process import EngineProcess, newest_phase
 from dyno.engine.watchdog import SHM, in_use
 from dyno.errors import EngineFailed, EnvironmentBroken
 from dyno.testing.fake_engine import write_site
@@ -73,22 +74,22 @@ class Traces:
         self.memory = {SHM / name for name in in_use(process.pid for process in self.processes)}
         self.port = int(url.rpartition(":")[2])
 
-    def gone(self):
+    def port_is_open(self):
         with socket.socket() as probe:
-            port_closed = probe.connect_ex(("127.0.0.1", self.port)) != 0
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def gone(self):
         _, alive = psutil.wait_procs(self.processes, timeout=0)
-        return not alive and port_closed and not any(file.exists() for file in self.memory)
+        return not alive and not self.port_is_open() and not any(file.exists() for file in self.memory)
 
 
 def test_a_ready_engine_answers_under_the_models_name_and_tells_its_facts(engine):
     process = engine()
     facts = process.start()
-    assert process.state is State.READY
     assert client.canary(process.url, process.model_name, 5)
     assert facts.max_model_len == 512
     assert facts.kv_cache_tokens
     assert facts.rss_bytes == pytest.approx(process.rss_bytes(), rel=0.5)
-    assert process.cpu_seconds() > 0
     assert process.died() is None
 
 
@@ -101,9 +102,21 @@ def test_stop_leaves_nothing_and_is_idempotent(engine, sockets):
     assert process.stop() == ()
     assert traces.gone()
     assert not sockets()
-    assert process.state is State.STOPPED
     assert process.stop() == ()
-    assert (process.rss_bytes(), process.cpu_seconds()) == (None, 0)
+    assert process.died() is None
+    assert process.rss_bytes() is None
+
+
+def test_memory_is_read_without_looking_through_the_machines_processes(engine):
+    process = engine(FAKE_FAIL="outliving_child")
+    process.start()
+    profile = cProfile.Profile()
+    with_child = profile.runcall(process.rss_bytes)
+    assert watchdog.processes.__code__ not in {entry.code for entry in profile.getstats()}
+    child = next(each for each in Traces(process.url).processes[2:] if os.getsid(each.pid) == each.pid)
+    child.kill()
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert 0 < process.rss_bytes() < with_child
 
 
 def test_stop_before_start_does_nothing(engine):
@@ -153,7 +166,6 @@ def test_a_failed_start_has_a_typed_cause_and_leaves_nothing(engine, fail, cause
     assert caught.value.failure.cause is cause
     assert caught.value.failure is process.died()
     assert str(caught.value).startswith(f"{cause}: ")
-    assert process.state is State.FAILED
     assert not watchdogs()
 
 
@@ -211,7 +223,6 @@ def test_an_engine_that_dies_while_it_serves_is_noticed_with_its_cause(engine):
     next(child for child in traces.processes if "vllm.entrypoints.cli.main" in child.cmdline()).kill()
     until(process.died)
     assert process.died().cause is Cause.KILLED
-    assert process.state is State.FAILED
     assert traces.gone()
     assert any(line.startswith("process ") for line in process.stop())
 
@@ -226,6 +237,36 @@ def test_an_engine_does_not_outlive_its_watchdog(engine):
     until(lambda: not psutil.wait_procs(traces.processes, timeout=0)[1])
     for file in traces.memory:
         file.unlink(missing_ok=True)  # nobody was left to do it
+
+
+def test_a_watchdog_that_is_lost_during_a_start_is_a_failed_start(engine):
+    process = engine(FAKE_FAIL="never_ready")
+    seen = []
+
+    def lose_it(phase):
+        if phase == "waiting for /health":
+            seen.append(Traces(process.url))
+            seen[0].processes[0].kill()
+
+    with pytest.raises(EngineFailed) as caught:
+        process.start(lose_it)
+    assert caught.value.failure.cause is Cause.DIED
+    assert "watchdog had been killed" in process.stop()[0]
+    until(lambda: not psutil.wait_procs(seen[0].processes, timeout=0)[1])
+    for file in seen[0].memory:
+        file.unlink(missing_ok=True)  # nobody was left to do it
+
+
+def test_what_is_left_can_be_told_between_commas(engine):
+    process = engine(FAKE_FAIL="outliving_child")
+    process.start()
+    traces = Traces(process.url)
+    next(child for child in traces.processes if "vllm.entrypoints.cli.main" in child.cmdline()).kill()
+    until(lambda: not traces.port_is_open())
+    with socket.create_server(("127.0.0.1", traces.port)):
+        left = process.stop()
+    assert f"port {traces.port} still in use" in left
+    assert not any("," in phrase for phrase in left)
 
 
 def test_two_engines_at_once_do_not_touch_each_other(engine):
@@ -247,7 +288,7 @@ def test_an_interrupted_start_leaves_nothing(engine):
     process = engine(FAKE_READY_S="60")
     with pytest.raises(KeyboardInterrupt):
         process.start(interrupt)
-    assert process.state is State.STOPPED
+    assert process.died() is None
     assert not watchdogs()
 
 

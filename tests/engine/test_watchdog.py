@@ -99,12 +99,12 @@ def watch():
     """Starts a watchdog over a Python program; ended with the test."""
     started = []
 
-    def start(program, python=sys.executable):
+    def start(program, python=sys.executable, commands=""):
         process = subprocess.Popen([sys.executable, "-I", "-S", watchdog.__file__], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
         started.append(process)
         spec = {"argv": [python, "-c", program], "env": dict(os.environ)}
-        process.stdin.write(json.dumps(spec) + "\n")
+        process.stdin.write(json.dumps(spec) + "\n" + commands)
         process.stdin.flush()
         return process
 
@@ -151,6 +151,11 @@ def test_stop_is_a_term_first_and_removes_what_is_left(watch):
         {"event": "exited", "code": 7},
         {"event": "stopped", "left": [str(SHM / name)]},
     ]
+
+
+def test_a_stop_that_comes_together_with_what_to_start_is_obeyed(watch):
+    process = watch("import signal; signal.pause()", commands="stop 60\n")
+    assert [event["event"] for event in events(process)] == ["started", "exited", "stopped"]
 
 
 def test_term_to_the_watchdog_ends_the_engine_and_an_interrupt_does_not(watch):

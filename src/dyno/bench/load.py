@@ -14,7 +14,7 @@ from dyno.bench.answer import Answer, Transcript, read_answer
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Progress, Traffic, drive
+from dyno.bench.loadgen import Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.record import Load, Target
@@ -24,16 +24,13 @@ from dyno.errors import DynoError, InputError
 _WARM_UP_OUTPUT = 16
 _REFUSED = ("HTTP 400", "HTTP 422")
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """Which of vLLM's and OpenAI's extras a server takes."""
-
-    ignore_eos: bool = True
-    stream_options: bool = True
+Extras = dict[str, object]
 
 
-DIALECTS = (Dialect(), Dialect(ignore_eos=False), Dialect(stream_options=False), Dialect(False, False))
+# vLLM's and OpenAI's extras, from all of them to none: the first that a server takes are asked for.
+_LENGTH: Extras = {"ignore_eos": True}
+_USAGE: Extras = {"stream_options": {"include_usage": True}}
+_DIALECTS = (_LENGTH | _USAGE, _USAGE, _LENGTH, Extras())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +49,12 @@ class _Server:
     endpoint: Endpoint
     key: str | None
 
-    def encode(self, dialect: Dialect, prompts: Sequence[Prompt], output_len: int) -> list[bytes]:
+    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_len: int) -> list[bytes]:
         path = "/v1/chat/completions" if self.target.chat else "/v1/completions"
-        extras = ({"ignore_eos": True} if dialect.ignore_eos else {}) | (
-            {"stream_options": {"include_usage": True}} if dialect.stream_options else {}
-        )
         common = {"model": self.target.model, "max_tokens": output_len, "temperature": 0, "stream": True, **extras}
-        return [encode_post(self.endpoint, path, {**self._prompt(prompt), **common}, self.key) for prompt in prompts]
-
-    def _prompt(self, prompt: Prompt) -> dict[str, object]:
-        return {"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
+        asked = [{"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
+                 for prompt in prompts]  # fmt: skip
+        return [encode_post(self.endpoint, path, each | common, self.key) for each in asked]
 
 
 def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> Measurement:
@@ -71,8 +64,8 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     """
     server = connect(target)
     url = server.endpoint.url
-    dialect, tokens_per_word, before = _warm_up(server, load)
-    requests = server.encode(dialect, measured_prompts(target, load, tokens_per_word), load.output_len)
+    extras, tokens_per_word, before = _warm_up(server, load)
+    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), load.output_len)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
@@ -84,8 +77,10 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": asdict(load),
-            "dialect": asdict(dialect), "counted": asdict(counted), "void": void})  # fmt: skip
-    return Measurement(records, counted, max(_kv_usages(traffic), default=None), void)
+            "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
+    usages = (kv_usage(body) for page in traffic.pages if (body := _body(page)) is not None)
+    kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
+    return Measurement(records, counted, kv_usage_peak, void)
 
 
 def connect(target: Target) -> _Server:
@@ -103,12 +98,12 @@ def get(target: Target, path: str) -> bytes | None:
     return _body(transcript)
 
 
-def _warm_up(server: _Server, load: Load) -> tuple[Dialect, float, Counters]:
+def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     """One request that is not counted, said anew as long as the server does not take its form."""
     prompt = warm_up_prompt(server.target, load)
     before = read_counters(server.endpoint.url)
-    for dialect in DIALECTS:
-        requests = server.encode(dialect, [prompt], min(load.output_len, _WARM_UP_OUTPUT))
+    for extras in _DIALECTS:
+        requests = server.encode(extras, [prompt], min(load.output_len, _WARM_UP_OUTPUT))
         answer = read_answer(drive(server.endpoint, requests, 1).transcripts[0])
         if answer.outcome not in _REFUSED:
             break
@@ -118,7 +113,7 @@ def _warm_up(server: _Server, load: Load) -> tuple[Dialect, float, Counters]:
         raise DynoError(f"{server.endpoint.url}: the warm-up request failed, {answer.outcome}{said}{hint}")
     per_word = answer.prompt_tokens / length(prompt) if answer.prompt_tokens else GUESSED_TOKENS_PER_WORD
     after = settled_counters(server.endpoint.url, before, answer.output_tokens)
-    return dialect, 1.0 if by_ids(server.target) else per_word, after
+    return extras, 1.0 if by_ids(server.target) else per_word, after
 
 
 def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Records:
@@ -138,12 +133,6 @@ def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Reco
         content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(answer.content_ns for answer in answers)]),
         outcomes=tuple(answer.outcome for answer in answers),
     )
-
-
-def _kv_usages(traffic: Traffic) -> Iterator[float]:
-    for page in traffic.pages:
-        if (body := _body(page)) is not None and (usage := kv_usage(body)) is not None:
-            yield usage
 
 
 def _body(transcript: Transcript) -> bytes | None:

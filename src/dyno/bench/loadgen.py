@@ -225,14 +225,8 @@ class ClosedLoop:
             loop.default_exception_handler(context)
 
 
-def drive(
-    endpoint: Endpoint,
-    requests: Sequence[bytes],
-    clients: int,
-    probe: bytes | None = None,
-    on_progress: Progress | None = None,
-    silence_s: float = SILENCE_S,
-) -> Traffic:
+def drive(endpoint: Endpoint, requests: Sequence[bytes], clients: int, probe: bytes | None = None,
+          on_progress: Progress | None = None, silence_s: float = SILENCE_S) -> Traffic:  # fmt: skip
     """Runs one closed loop to its end in this thread. `probe` is a request sent once a second beside it.
 
     DynoError when the server cannot be reached; whatever goes wrong later is a transcript's `failure`.

@@ -27,7 +27,7 @@ class Scenario:
     """A test: which load a workload and a `max_model_len` make of it, and what is read from it beside its figures."""
 
     load: Callable[[Workload, int | None], Load]
-    extra: Callable[[Measurement], Figures]
+    extra: Callable[[Measurement], Figures] = lambda _: {}
 
 
 def _ttft(workload: Workload, _: int | None) -> Load:
@@ -57,10 +57,6 @@ def long_input_len(max_model_len: int | None, output_len: int) -> int:
     return next((length for length in _LONG if length <= room), 1 << (room.bit_length() - 1))
 
 
-def _nothing(_: Measurement) -> Figures:
-    return {}
-
-
 def _kv_peak(measurement: Measurement) -> Figures:
     return {"kv_usage_peak": measurement.kv_usage_peak}
 
@@ -77,9 +73,9 @@ def _reuse(measurement: Measurement) -> Figures:
 
 
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType({
-    "ttft": Scenario(_ttft, _nothing),
+    "ttft": Scenario(_ttft),
     "throughput": Scenario(_throughput, _kv_peak),
-    "long_context": Scenario(_long_context, _nothing),
+    "long_context": Scenario(_long_context),
     "prefix_reuse": Scenario(_prefix_reuse, _reuse),
 })  # fmt: skip
 
@@ -91,15 +87,8 @@ def plan_load(name: str, workload: Workload, seed: int, max_model_len: int | Non
     return replace(SCENARIOS[name].load(workload, max_model_len), seed=crc32(f"{name} {seed}".encode()))
 
 
-def run_scenario(
-    name: str,
-    target: Target,
-    workload: Workload,
-    seed: int,
-    max_model_len: int | None,
-    raw_folder: Path | None,
-    on_progress: Progress | None,
-) -> ScenarioResult:
+def run_scenario(name: str, target: Target, workload: Workload, seed: int, max_model_len: int | None,
+                 raw_folder: Path | None, on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
     """Puts a server to one test. DynoError when it cannot be reached or refuses the warm-up."""
     load = plan_load(name, workload, seed, max_model_len)
     raw = None if raw_folder is None else raw_folder / f"{name}.npz"

@@ -26,14 +26,8 @@ class ServerBench:
     results: Mapping[str, ScenarioResult | None]
 
 
-def bench_server(
-    target: Target,
-    workload: Workload,
-    scenarios: Sequence[str] = ("throughput",),
-    seed: int | None = None,
-    raw_folder: Path | None = None,
-    on_progress: Progress | None = None,
-) -> ServerBench:
+def bench_server(target: Target, workload: Workload, scenarios: Sequence[str], seed: int | None,
+                 raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:  # fmt: skip
     """Measures a running server; without a seed prompts are fresh ones.
 
     DynoError when it cannot be reached or takes no request at all.
@@ -47,13 +41,12 @@ def bench_server(
     if not target.model and len(lengths) != 1:
         raise InputError(f"--model: the server lists {', '.join(lengths) or 'no models'}; name the one to measure")
     target = target if target.model else replace(target, model=next(iter(lengths)))
+    max_model_len = lengths.get(target.model)
     seed = secrets.randbits(32) if seed is None else seed
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
-            results[name] = run_scenario(
-                name, target, workload, seed, lengths.get(target.model), raw_folder, on_progress
-            )
+            results[name] = run_scenario(name, target, workload, seed, max_model_len, raw_folder, on_progress)
         except DynoError as error:  # one test that a server refuses does not undo the others
             if isinstance(error, InputError) or not any(results.values()):
                 raise

@@ -27,7 +27,7 @@ def bench(
     requests: int | None = typer.Option(None, "--requests", help="Requests that are measured."),
     input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
     output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
-    scenario: list[str] = typer.Option([], "--scenario", help="ttft, throughput, long_context or prefix_reuse."),
+    scenario: list[str] = typer.Option([], "--scenario", help="Test: ttft, throughput, long_context, prefix_reuse."),
     seed: int | None = typer.Option(None, "--seed", help="Of prompts; else fresh ones (--url), 0 (MODEL).", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),

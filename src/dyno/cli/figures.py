@@ -63,12 +63,12 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
     for latency in LATENCIES if figures else ():
         values = [figures[figure_of(f"{latency}_{statistic}")] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
-    lines += [f"{figure:<20}{_shown(value):>10}" for figure, value in figures.items() if "." not in figure]
+    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if "." not in figure]
     return [*lines, ""]
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<12}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"{name:<20}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def _shown(value: float | None) -> str:

@@ -25,7 +25,7 @@ _LOOPBACK = "Dyno starts every engine on loopback at a free port of its own"
 _PLAIN = "Dyno talks to its own engine without TLS and without a key"
 # Where a server listens and who may ask it: Dyno's business. People's own commands say it, so there it is passed over.
 LISTENING: Mapping[str, str] = {
-    **dict.fromkeys(("host", "port", "uds"), _LOOPBACK),
+    **dict.fromkeys(("host", "port", "uds", "root_path"), _LOOPBACK),
     **dict.fromkeys(("api_key", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers",
                      "enable_ssl_refresh"), _PLAIN),
 }  # fmt: skip

