@@ -14,7 +14,7 @@ from dyno.verdict.sequential import Question, judge_looks, nominal_levels, pairs
 SPREAD = json.loads((Path(__file__).parents[1] / "data/launch_spread.json").read_text())
 SERIES = [pytest.param(entry["output_throughput"], id=entry["what"]) for entry in SPREAD]
 DRIFTS = [pytest.param(drift, id=f"drift {drift:+.1%} a launch") for drift in (0.0, -0.003)]
-SIMULATIONS, DEFAULT = 200, 20
+SIMULATIONS, DEFAULT = 500, 20
 
 
 def question(max_pairs=DEFAULT, higher=True, margin=0.02):
@@ -38,7 +38,7 @@ def answers(series, effect, drift, max_pairs=DEFAULT):
 @pytest.mark.parametrize("series", SERIES)
 def test_a_configuration_against_itself_is_rarely_better_or_worse_however_often_one_looks(series, drift):
     counts = answers(series, 1.0, drift)
-    assert counts["better"] + counts["worse"] <= 16, counts
+    assert counts["better"] + counts["worse"] <= 0.08 * SIMULATIONS, counts
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
@@ -54,7 +54,7 @@ def test_a_proof_that_was_too_short_says_how_many_pairs_more_find_a_planted_five
     rng = np.random.default_rng(10)
     found = 0
     for _ in range(SIMULATIONS):
-        made = prove(rng, series, 1.05, -0.003, 6)
+        made = prove(rng, series, 1.05, -0.003, 8)
         if made.answer == "inconclusive" and made.more_pairs:
             made = prove(rng, series, 1.05, -0.003, made.pairs + made.more_pairs)
         found += made.answer == "better"

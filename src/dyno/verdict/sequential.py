@@ -9,13 +9,14 @@ stop by any rule, "better", "worse" or "equivalent", and be wrong at most 5 time
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from dyno.verdict.compare import CONFIDENCE, EQUIVALENCE_MARGIN, MOST_PAIRS, Comparison, half_width, interval_answer
+from dyno.verdict.compare import CONFIDENCE, EQUIVALENCE_MARGIN, Comparison, half_width, interval_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 ALPHA = 1 - CONFIDENCE
 FIRST_LOOK = 4
 POWER = 0.8
+
+# Pairs beyond which a number is no help: a day of launches.
+MOST_PAIRS = 500
 
 # Points of the grid on which the recursion integrates: the levels are then exact to 1e-5.
 _GRID = 401
@@ -95,18 +99,22 @@ def judge_looks(question: Question, pairs: Sequence[tuple[float, float]], alpha:
     return replace(answer, more_pairs=more)
 
 
-def pairs_needed(effect: float, spread: float, alpha: float = ALPHA, most: int = MOST_PAIRS) -> int | None:
-    """The least `max_pairs` that tells a log ratio `effect` from 0 four times in five; None beyond `most`.
+def pairs_needed(effect: float, spread: float, alpha: float = ALPHA) -> int | None:
+    """The least even `max_pairs` that tells a log ratio `effect` from 0 four times in five; None beyond MOST_PAIRS.
 
     `spread` is the standard deviation of a pair's log ratio.
     """
     from scipy.special import stdtrit
 
-    for pairs in range(FIRST_LOOK, most + 1, 2):
+    def enough(half: int) -> bool:
+        pairs = 2 * half
         last = nominal_levels(planned_looks(pairs), alpha)[-1]
-        if half_width(spread, pairs, last) + stdtrit(pairs - 1, POWER) * spread / math.sqrt(pairs) <= abs(effect):
-            return pairs
-    return None
+        missed = float(stdtrit(pairs - 1, POWER)) * spread / math.sqrt(pairs)
+        return half_width(spread, pairs, last) + missed <= abs(effect)
+
+    halves = range(FIRST_LOOK // 2, MOST_PAIRS // 2 + 1)
+    found = bisect_left(halves, True, key=enough)
+    return 2 * halves[found] if found < len(halves) else None
 
 
 def _comparison(question: Question, logs: Sequence[float], level: float | None) -> Comparison:
