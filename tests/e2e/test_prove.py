@@ -119,3 +119,15 @@ def test_studies_that_did_not_ask_the_same_are_refused_with_the_reason(proof):
     refused = bench.run("compare", "first", "worse")
     assert refused.returncode == 2
     assert "nothing may be compared, as the baseline's flags differs" in refused.stderr
+
+
+def test_everything_wrong_with_either_side_is_said_before_anything_starts(proof):
+    bench = proof[1]
+    wrong = bench.run("prove", "model", "--a", "--max-num-seq 4", "--b", "--nonsense", "--env-a", "fake")
+    assert wrong.returncode == 2
+    assert [line.split(":")[1] for line in wrong.stderr.splitlines()] == [" A", " B"]
+    bare = bench.run("prove", "model", "--a", FLAGS, "--b", "--max-model-len 512", "--env-a", "fake")
+    assert bare.returncode == 2
+    assert "holds no weights" in bare.stderr
+    assert bench.run("prove", "model", "--env-b", "nosuch").returncode == 3
+    assert not (bench.cwd / "studies").exists()

@@ -63,7 +63,7 @@ def prepare(
         else _candidates(spec, catalog, environment, card, model, lean)))  # fmt: skip
     _collect(problems, lambda: refuse_unmeasurable(spec.limits, _measurable(card)))
     if candidates and model:
-        problems += _too_long(candidates, spec, model) + _no_weights(candidates[0], model)
+        problems += _too_long(candidates, spec, model) + _no_weights(candidates, model)
     if problems or candidates is None or model is None:
         raise InputError(*problems)
     return Prepared(written, spec, environment, model, candidates, device_uuid, (CANNOT_COMPILE,) if lean else (),
@@ -200,8 +200,8 @@ def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSp
             for limit, name in first.items() if isinstance(limit, int) and 0 < limit < needed]  # fmt: skip
 
 
-def _no_weights(baseline: Candidate, model: ModelSpec) -> list[str]:
-    if model.has_weights or baseline.args.flag("load_format") == "dummy":
+def _no_weights(candidates: tuple[Candidate, ...], model: ModelSpec) -> list[str]:
+    if model.has_weights or all(candidate.args.flag("load_format") == "dummy" for candidate in candidates):
         return []
     return [f"model: {model.source} holds no weights; to measure with random ones add --load-format dummy "
-            "to the baseline or to what is pinned"]  # fmt: skip
+            "to the baseline (or to A and B) or to what is pinned"]  # fmt: skip
