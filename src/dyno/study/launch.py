@@ -34,7 +34,6 @@ class Session:
     vocab_size: int
     block: int
     device_uuid: str | None
-    enforce_eager_needed: bool
     others: tuple[Environment, ...] = ()  # environments that candidates name
 
     def engine_of(self, candidate: Candidate) -> Environment:

@@ -63,7 +63,5 @@ def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, hos
     environment, *others = engines
     block = enter_block(folder, host.hardware)
     journal = read_journal(folder)
-    lean = environment.platform == "cpu" and not (host.hardware.compiler and host.hardware.python_headers)
-    session = Session(folder, spec_of(journal), environment, journal.study.model.vocab_size, block, device, lean,
-                      tuple(others))  # fmt: skip
-    run_study(session, watch)
+    vocab_size = journal.study.model.vocab_size
+    run_study(Session(folder, spec_of(journal), environment, vocab_size, block, device, tuple(others)), watch)
