@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy as np
 from dyno._version import __version__
 from dyno.bench import stats
 from dyno.bench.answer import Answer, Transcript, read_answer
+from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Progress, drive
+from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.record import Load, Target
@@ -49,26 +50,30 @@ class _Server:
     endpoint: Endpoint
     key: str | None
 
-    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_len: int) -> list[bytes]:
+    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_lens: Sequence[int]) -> list[bytes]:
         path = "/v1/chat/completions" if self.target.chat else "/v1/completions"
-        common = {"model": self.target.model, "max_tokens": output_len, "temperature": 0, "stream": True, **extras}
+        common = {"model": self.target.model, "temperature": 0, "stream": True, **extras}
         asked = [{"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
                  for prompt in prompts]  # fmt: skip
-        return [encode_post(self.endpoint, path, each | common, self.key) for each in asked]
+        return [encode_post(self.endpoint, path, {**each, "max_tokens": output_len, **common}, self.key)
+                for each, output_len in zip(asked, output_lens, strict=True)]  # fmt: skip
 
 
 def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> Measurement:
-    """Measures one closed loop after one warm-up that is not counted.
+    """Measures one load after one warm-up that is not counted.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
     """
     server = connect(target)
     url = server.endpoint.url
     extras, tokens_per_word, before = _warm_up(server, load)
-    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), load.output_len)
+    output_lens = request_lengths(load)[1].tolist()
+    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
+    offsets = offsets_ns(load)
+    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
+    traffic = drive(server.endpoint, requests, pace, probe, on_progress)
     answers = [read_answer(transcript) for transcript in traffic.transcripts]
     records = gather(traffic.transcripts, answers)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
@@ -76,7 +81,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     void = void_reasons(records, counted, load, details)
     if raw_path is not None:
         save_raw(raw_path, records, {
-            "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": asdict(load),
+            "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
             "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
     usages = (kv_usage(body) for page in traffic.pages if (body := _body(page)) is not None)
     kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
@@ -94,7 +99,8 @@ def connect(target: Target) -> _Server:
 def get(target: Target, path: str) -> bytes | None:
     """The body of a 200 answer to one GET, None for any other. DynoError when the server cannot be reached."""
     server = connect(target)
-    (transcript,) = drive(server.endpoint, [encode_get(server.endpoint, path, server.key)], 1, silence_s=10).transcripts
+    request = encode_get(server.endpoint, path, server.key)
+    (transcript,) = drive(server.endpoint, [request], Pace(1, silence_s=10)).transcripts
     return _body(transcript)
 
 
@@ -103,8 +109,8 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     prompt = warm_up_prompt(server.target, load)
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
-        requests = server.encode(extras, [prompt], min(load.output_len, _WARM_UP_OUTPUT))
-        answer = read_answer(drive(server.endpoint, requests, 1).transcripts[0])
+        requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
+        answer = read_answer(drive(server.endpoint, requests, Pace(1)).transcripts[0])
         if answer.outcome not in _REFUSED:
             break
     if answer.outcome:
@@ -133,6 +139,11 @@ def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Reco
         content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(answer.content_ns for answer in answers)]),
         outcomes=tuple(answer.outcome for answer in answers),
     )
+
+
+def _header(load: Load) -> dict[str, object]:
+    """A load as the raw file's header tells it; a trace's times and lengths are in the records themselves."""
+    return {**asdict(replace(load, trace=())), "trace": len(load.trace)}
 
 
 def _body(transcript: Transcript) -> bytes | None:
