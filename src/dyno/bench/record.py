@@ -35,6 +35,9 @@ class Lengths:
     width: float = 0.0
 
 
+FIXED = Lengths()
+
+
 @dataclass(frozen=True, slots=True)
 class TraceRow:
     """One request of a trace: when it came, in seconds of the trace's own clock, and its lengths in tokens."""
@@ -65,7 +68,7 @@ class Load:
     prefixes: int = 1
     arrival: Arrival = "closed"
     rate: float | None = None
-    lengths: Lengths = Lengths()
+    lengths: Lengths = FIXED
     trace: tuple[TraceRow, ...] = ()
 
 
