@@ -10,7 +10,7 @@ import numpy as np
 
 from dyno._version import __version__
 from dyno.bench import stats
-from dyno.bench.answer import Answer, Transcript, read_answer
+from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
@@ -19,6 +19,7 @@ from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.record import Load, Target
+from dyno.bench.reduce import Done, Reducer
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.errors import DynoError, InputError
 
@@ -73,11 +74,12 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    traffic = drive(server.endpoint, requests, pace, probe, on_progress)
-    answers = [read_answer(transcript) for transcript in traffic.transcripts]
-    records = gather(traffic.transcripts, answers)
+    with Reducer() as reducer:
+        traffic = drive(server.endpoint, requests, pace, probe, on_progress, reducer.take)
+        done = reducer.finish()
+    records = gather(done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
-    details = [_without(server.key, answer.detail) for answer in answers]
+    details = [_without(server.key, one.answer.detail) for one in done]
     void = void_reasons(records, counted, load, details)
     if raw_path is not None:
         save_raw(raw_path, records, {
@@ -122,22 +124,22 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     return extras, 1.0 if by_ids(server.target) else per_word, after
 
 
-def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Records:
+def gather(done: Sequence[Done]) -> Records:
     """Columns from rows."""
 
     def column(values: Iterator[int | None]) -> stats.Integers:
         return np.array([UNKNOWN if value is None else value for value in values], dtype=np.int64)
 
     return Records(
-        intended_ns=column(item.intended_ns for item in transcripts),
-        sent_ns=column(item.sent_ns for item in transcripts),
-        first_byte_ns=column(item.stamps[0] if item.stamps else None for item in transcripts),
-        last_byte_ns=column(item.stamps[-1] if item.stamps else None for item in transcripts),
-        prompt_tokens=column(answer.prompt_tokens for answer in answers),
-        output_tokens=column(answer.output_tokens for answer in answers),
-        content_counts=column(len(answer.content_ns) for answer in answers),
-        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(answer.content_ns for answer in answers)]),
-        outcomes=tuple(answer.outcome for answer in answers),
+        intended_ns=column(one.intended_ns for one in done),
+        sent_ns=column(one.sent_ns for one in done),
+        first_byte_ns=column(one.first_byte_ns for one in done),
+        last_byte_ns=column(one.last_byte_ns for one in done),
+        prompt_tokens=column(one.answer.prompt_tokens for one in done),
+        output_tokens=column(one.answer.output_tokens for one in done),
+        content_counts=column(len(one.answer.content_ns) for one in done),
+        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(one.answer.content_ns for one in done)]),
+        outcomes=tuple(one.answer.outcome for one in done),
     )
 
 

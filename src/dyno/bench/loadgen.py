@@ -21,11 +21,15 @@ _TICK_S = 1.0  # each look at /metrics costs the server a page made in its event
 SILENCE_S = 300.0
 
 Progress = Callable[[int, int], None]  # so many of so many requests are done
+Take = Callable[[Transcript], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went over the wire, in the order of sending; `pages` are the samples of the probe."""
+    """What went over the wire, in the order of sending; `pages` are the samples of the probe.
+
+    There are no transcripts where something else took them.
+    """
 
     transcripts: tuple[Transcript, ...]
     pages: tuple[Transcript, ...] = ()
@@ -47,18 +51,17 @@ class Pace:
 class Loop:
     """Sends all requests at their pace over connections that it keeps."""
 
-    def __init__(self, endpoint: Endpoint, requests: Sequence[bytes], pace: Pace) -> None:
-        self._endpoint, self._requests, self._pace = endpoint, requests, pace
+    def __init__(self, endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, take: Take) -> None:
+        self._endpoint, self._requests, self._pace, self._take = endpoint, requests, pace, take
         if not 1 <= pace.clients <= len(requests):
             raise ValueError(f"{pace.clients} clients cannot share {len(requests)} requests")
         if pace.offsets_ns is not None and len(pace.offsets_ns) != len(requests):
             raise ValueError(f"{len(pace.offsets_ns)} deadlines are not those of {len(requests)} requests")
         self._tls = ssl.create_default_context() if endpoint.tls else None
-        self._sent = 0
+        self._sent = self._over = 0
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
-        self.transcripts: list[Transcript] = []
         self.pages: list[Transcript] = []
 
     async def run(self, probe: bytes | None, on_progress: Progress | None) -> None:
@@ -76,7 +79,7 @@ class Loop:
                 await asyncio.wait({self._done, ticking}, return_when=asyncio.FIRST_COMPLETED)
             await (self._done if self._done.done() else ticking)
             if on_progress is not None:
-                on_progress(len(self.transcripts), len(self._requests))
+                on_progress(self._over, len(self._requests))
         finally:
             ticking.cancel()
             for connection in self._connections:
@@ -121,8 +124,9 @@ class Loop:
         self._ended(connection, transcript, transcript.stamps[-1] if transcript.stamps else perf_counter_ns())
 
     def _ended(self, connection: Connection | None, transcript: Transcript, moment_ns: int) -> None:
-        self.transcripts.append(transcript)
-        if len(self.transcripts) == len(self._requests):
+        self._take(transcript)
+        self._over += 1
+        if self._over == len(self._requests):
             if not self._done.done():
                 self._done.set_result(None)
         elif self._pace.offsets_ns is None:
@@ -161,14 +165,18 @@ class Loop:
         prober = None
         if probe is not None:
             with contextlib.suppress(OSError):
-                prober = await self._open(lambda _, page: self.pages.append(page))
+                prober = await self._open(self._keep_page)
         while True:
             if on_progress is not None:
-                on_progress(len(self.transcripts), len(self._requests))
+                on_progress(self._over, len(self._requests))
             if prober is not None and probe is not None and prober.alive and prober.transcript is None:
                 prober.send(probe, Transcript(len(self.pages), perf_counter_ns()))
             await asyncio.sleep(_TICK_S)
             self._end_silent(perf_counter_ns())
+
+    def _keep_page(self, _: Connection, page: Transcript) -> None:
+        if not page.failure:  # the run's end cuts one short
+            self.pages.append(page)
 
     def _end_silent(self, now: int) -> None:
         for connection in tuple(self._connections):
@@ -187,12 +195,15 @@ class Loop:
 
 
 def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: bytes | None = None,
-          on_progress: Progress | None = None) -> Traffic:  # fmt: skip
+          on_progress: Progress | None = None, take: Take | None = None) -> Traffic:  # fmt: skip
     """Runs one load to its end in this thread. `probe` is a request sent once a second beside it.
+
+    `take` gets every transcript the moment it ends.
 
     DynoError when the server cannot be reached; whatever goes wrong later is a transcript's `failure`.
     """
-    loop = Loop(endpoint, requests, pace)
+    kept: list[Transcript] = []
+    loop = Loop(endpoint, requests, pace, take or kept.append)
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -201,4 +212,4 @@ def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: byte
     finally:
         if collecting:
             gc.enable()
-    return Traffic(tuple(sorted(loop.transcripts, key=lambda transcript: transcript.index)), tuple(loop.pages))
+    return Traffic(tuple(sorted(kept, key=lambda transcript: transcript.index)), tuple(loop.pages))

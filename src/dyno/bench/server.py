@@ -11,6 +11,7 @@ from dyno.bench import stats
 from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.reduce import helpers_cpu_s
 from dyno.bench.scenarios import SCENARIOS, plan_load, run_scenario
 from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
@@ -79,8 +80,8 @@ def _shaped(target: Target, load: Load, shape: Shape, raw_folder: Path | None,
 
 
 def cpu_us_per_token(output_tokens: float | None) -> float | None:
-    """User and system time of this process since its start, over the output tokens; an engine's is never in it."""
-    return time.process_time() * 1e6 / output_tokens if output_tokens else None
+    """User and system time of this process and its helpers since its start, over the output tokens; no engine's."""
+    return (time.process_time() + helpers_cpu_s()) * 1e6 / output_tokens if output_tokens else None
 
 
 def _listed(target: Target) -> dict[str, int | None]:
