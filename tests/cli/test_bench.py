@@ -175,6 +175,8 @@ def test_prompts_begin_as_the_pool_says(server):
     (["--url", "http://h", "--lengths", "uniform:2"], "a uniform width is at most 1"),
     (["--url", "http://h", "--goodput", "itl:2s,tpot:fast"], "--goodput: 'itl' is not known (ttft, tpot, e2el)"),
     (["--url", "http://h", "--rate", "2", "--scenario", "ttft"], "for throughput alone"),
+    (["--url", "http://h", "--processes", "17"], "--processes 17: more than the 16 connections"),
+    (["--url", "http://h", "--processes", "2", "--scenario", "ttft"], "for throughput alone"),
     (["./m", "--rate", "2"], "--rate: goes with --url only"),
     (["--url", "nowhere"], "--url nowhere: not a server's address"),
     (["--url", "http://h", "--workload", "chatt"], "'chatt' is not a preset (chat, long, decode); did you mean 'chat'"),

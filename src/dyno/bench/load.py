@@ -14,6 +14,7 @@ from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
+from dyno.bench.fleet import Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
@@ -60,7 +61,8 @@ class _Server:
                 for each, output_len in zip(asked, output_lens, strict=True)]  # fmt: skip
 
 
-def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> Measurement:
+def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None,
+            processes: int = 1) -> Measurement:  # fmt: skip
     """Measures one load after one warm-up that is not counted.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
@@ -74,9 +76,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    with Reducer() as reducer:
-        traffic = drive(server.endpoint, requests, pace, probe, on_progress, reducer.take)
-        done = reducer.finish()
+    done, pages = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
     records = gather(done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     details = [_without(server.key, one.answer.detail) for one in done]
@@ -85,9 +85,18 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
             "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
-    usages = (kv_usage(body) for page in traffic.pages if (body := _body(page)) is not None)
+    usages = (kv_usage(body) for page in pages if (body := _body(page)) is not None)
     kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
     return Measurement(records, counted, kv_usage_peak, void)
+
+
+def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:
+    if len(dealt) > 1:
+        return drive_shares(dealt, on_progress)
+    (share,) = dealt
+    with Reducer() as reducer:
+        traffic = drive(share.endpoint, share.requests, share.pace, share.probe, on_progress, reducer.take)
+        return reducer.finish(), traffic.pages
 
 
 def connect(target: Target) -> _Server:

@@ -51,8 +51,10 @@ class Pace:
 class Loop:
     """Sends all requests at their pace over connections that it keeps."""
 
-    def __init__(self, endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, take: Take) -> None:
-        self._endpoint, self._requests, self._pace, self._take = endpoint, requests, pace, take
+    def __init__(self, endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, take: Take,
+                 ready: Callable[[], object] | None) -> None:  # fmt: skip
+        self._endpoint, self._requests, self._pace = endpoint, requests, pace
+        self._take, self._ready = take, ready
         if not 1 <= pace.clients <= len(requests):
             raise ValueError(f"{pace.clients} clients cannot share {len(requests)} requests")
         if pace.offsets_ns is not None and len(pace.offsets_ns) != len(requests):
@@ -72,6 +74,8 @@ class Loop:
             connections = await asyncio.gather(*(self._open(self._answered) for _ in range(self._pace.clients)))
         except OSError as error:
             raise DynoError(f"{self._endpoint.url}: {failure_kind(error)}; is the server running?") from error
+        if self._ready is not None:
+            self._ready()
         ticking = asyncio.create_task(self._tick(probe, on_progress))
         try:
             with contextlib.ExitStack() as until_done:
@@ -195,15 +199,16 @@ class Loop:
 
 
 def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: bytes | None = None,
-          on_progress: Progress | None = None, take: Take | None = None) -> Traffic:  # fmt: skip
+          on_progress: Progress | None = None, take: Take | None = None,
+          ready: Callable[[], object] | None = None) -> Traffic:  # fmt: skip
     """Runs one load to its end in this thread. `probe` is a request sent once a second beside it.
 
-    `take` gets every transcript the moment it ends.
+    `take` gets every transcript the moment it ends; `ready` may block once the connections are open.
 
     DynoError when the server cannot be reached; whatever goes wrong later is a transcript's `failure`.
     """
     kept: list[Transcript] = []
-    loop = Loop(endpoint, requests, pace, take or kept.append)
+    loop = Loop(endpoint, requests, pace, take or kept.append, ready)
     collecting = gc.isenabled()
     gc.disable()
     try:

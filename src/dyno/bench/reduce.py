@@ -4,6 +4,8 @@ A short run's answers are kept as they came and understood after it. Once they a
 process gets them in small batches; only stamps and counts come back.
 """
 
+import ctypes
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +18,7 @@ from typing import Self
 from dyno.bench.answer import Answer, Transcript, read_answer
 from dyno.errors import DynoError
 
+_PARENT_DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
 _KEPT_BYTES = 64 << 20
 _BATCH_BYTES = 1 << 20  # pickled in a quarter of a millisecond, in which nothing is stamped
 
@@ -61,7 +64,7 @@ class Reducer:
         self._batch.append(transcript)
         self._bytes += len(transcript.raw)
         if self._helper is None and self._bytes > self._kept_bytes:
-            self._helper = ProcessPoolExecutor(1, get_context("spawn"))
+            self._helper = ProcessPoolExecutor(1, get_context("spawn"), begin_helper)
         if self._helper is not None and self._bytes > self._batch_bytes:
             try:
                 self._reduced.append(self._helper.submit(_reduce, self._batch))
@@ -79,9 +82,20 @@ class Reducer:
                 done += batch
         except BrokenProcessPool as error:
             raise DynoError(_HELPER_ENDED) from error
-        _helpers.cpu_s += cpu_s
+        count_helper(cpu_s)
         self._batch, self._reduced = [], []
         return sorted(done, key=lambda one: one.index)
+
+
+def begin_helper() -> None:
+    """Begins a helper process: an interrupt is its owner's to handle, and it never outlives its owner."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def count_helper(cpu_s: float) -> None:
+    """Notes the CPU time of a helper that has done its work."""
+    _helpers.cpu_s += cpu_s
 
 
 def helpers_cpu_s() -> float:

@@ -37,6 +37,7 @@ class Asked:
     scenarios: Sequence[str] = ("throughput",)
     seed: int | None = None  # None: fresh prompts
     shape: Shape = PLAIN
+    processes: int = 1  # of the load generator
 
 
 def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:
@@ -47,8 +48,13 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
         raise InputError(*(f"--scenario: {name!r} is not known{nearest(name, known)}" for name in unknown))
     if not set(scenarios) & set(SCENARIOS):
         raise InputError("--scenario: startup and memory are facts of a launch; with --url name others too")
-    if asked.shape != PLAIN and set(scenarios) != {"throughput"}:
-        raise InputError("--scenario: arrivals, traces, lengths, prefixes and goodput are for throughput alone")
+    special = asked.shape != PLAIN or asked.processes > 1
+    if special and set(scenarios) != {"throughput"}:
+        raise InputError("--scenario: arrivals, traces, lengths, prefixes, goodput and processes are for throughput "
+                         "alone")  # fmt: skip
+    if asked.processes > asked.workload.concurrency:
+        raise InputError(f"--processes {asked.processes}: more than the {asked.workload.concurrency} connections; "
+                         "ask for fewer, or for more --concurrency")  # fmt: skip
     lengths = _listed(target)
     if not target.model and len(lengths) != 1:
         raise InputError(f"--model: the server lists {', '.join(lengths) or 'no models'}; name the one to measure")
@@ -58,11 +64,11 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
-            if asked.shape == PLAIN:
+            if not special:
                 results[name] = run_scenario(name, target, asked.workload, seed, max_model_len, raw_folder, on_progress)
             else:
                 load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
-                results[name] = _shaped(target, load, asked.shape, raw_folder, on_progress)
+                results[name] = _shaped(target, load, asked, raw_folder, on_progress)
         except DynoError as error:  # one test that a server refuses does not undo the others
             if isinstance(error, InputError) or not any(results.values()):
                 raise
@@ -70,12 +76,12 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
     return ServerBench(target, seed, results)
 
 
-def _shaped(target: Target, load: Load, shape: Shape, raw_folder: Path | None,
+def _shaped(target: Target, load: Load, asked: Asked, raw_folder: Path | None,
             on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
     raw = None if raw_folder is None else raw_folder / "throughput.npz"
-    measurement = measure(target, load, raw, on_progress)
+    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests))
     records = measurement.records
-    figures = stats.figures(records) | shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
+    figures = stats.figures(records) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
     return ScenarioResult("throughput", figures, measurement.void, () if raw is None else (raw,), records.errors)
 
 

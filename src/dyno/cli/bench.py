@@ -30,6 +30,7 @@ def bench(
     prefix_len: int = typer.Option(0, "--prefix-len", help="Tokens that prompts share at their beginning."),
     prefixes: int = typer.Option(1, "--prefixes", help="How many such beginnings."),
     goodput: str = typer.Option("", "--goodput", help="Objectives of a request: ttft:2s,tpot:50ms,e2el:10s."),
+    processes: int = typer.Option(1, "--processes", help="Of the load generator, where one core is too few.", min=1),
     seed: int | None = typer.Option(None, "--seed", help="Of prompts; else fresh ones (--url), 0 (MODEL).", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),
@@ -41,14 +42,14 @@ def bench(
     """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
     of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env, "--rate": rate is not None,
               "--arrival": arrival, "--trace": trace, "--lengths": lengths, "--prefix-len": prefix_len,
-              "--prefixes": prefixes != 1, "--goodput": goodput}  # fmt: skip
+              "--prefixes": prefixes != 1, "--goodput": goodput, "--processes": processes > 1}  # fmt: skip
     of_model = {"--engine": engine, "--device": device, "--study": study, "flags after `--`": context.obj}
     _check_kind(folder, url, of_url, of_model)
     if folder:
         from dyno.cli.study import bench_model
 
-        load = workload_of(workload, input_len, output_len, concurrency, requests)
-        bench_model(given(model=folder, workload=load, tests=scenario or None, seed=seed, engine=engine, device=device,
+        words = workload_of(workload, input_len, output_len, concurrency, requests)
+        bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
                           pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
         return
     if trace and (requests or input_len or output_len):
@@ -60,8 +61,9 @@ def bench(
 
     shape = read_shape({"arrival": arrival, "lengths": lengths, "goodput": goodput},
                        rate=rate, trace=trace, prefix_len=prefix_len, prefixes=prefixes)  # fmt: skip
-    asked = Asked(workload_from(workload, input_len=input_len, output_len=output_len, concurrency=concurrency,
-                                num_requests=requests), scenario or ("throughput",), seed, shape)  # fmt: skip
+    load = workload_from(workload, input_len=input_len, output_len=output_len, concurrency=concurrency,
+                         num_requests=requests)  # fmt: skip
+    asked = Asked(load, scenario or ("throughput",), seed, shape, processes)
     done = bench_server(Target(url, model, chat, api_key_env=api_key_env), asked, raw, counting())
     print(json.dumps(server_json(done, asked, scenario)) if as_json else server_text(done))
     if void_reasons(done):

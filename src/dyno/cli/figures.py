@@ -20,7 +20,13 @@ def server_json(done: ServerBench, asked: Asked, scenarios: Sequence[str]) -> Ob
     named: Object = {
         "url": done.target.url,
         "model": done.target.model,
-        "load": {**asdict(asked.workload), "seed": done.seed, "scenarios": list(scenarios), **asked.shape.told()},
+        "load": {
+            **asdict(asked.workload),
+            "seed": done.seed,
+            "scenarios": list(scenarios),
+            **asked.shape.told(),
+            "processes": asked.processes,
+        },
         "result": result_json(done.results.get("throughput") or measured[0], cpu_us_per_token(tokens)),
     }
     if scenarios:
