@@ -14,9 +14,14 @@ STREAM = b"".join(map(token, TOKENS)) + usage(7, 5) + DONE
 
 def heard(raw: bytes, size: int | None = None, failure: str = "") -> Answer:
     """The bytes as they arrive in reads of `size`, one every microsecond from 1000 ns on."""
+    return read_answer(transcript_of(0, raw, size, failure))
+
+
+def transcript_of(index: int, raw: bytes, size: int | None = None, failure: str = "") -> Transcript:
+    """One request, answered with these bytes."""
     ends = [*range(size or len(raw), len(raw), size or len(raw)), len(raw)]
     stamps = array("q", [1000 * (number + 1) for number in range(len(ends))])
-    return read_answer(Transcript(0, 0, 0, bytearray(raw), stamps, array("q", ends), failure))
+    return Transcript(index, 0, 0, bytearray(raw), stamps, array("q", ends), failure)
 
 
 def chat(**delta: object) -> bytes:

@@ -7,8 +7,9 @@ import pytest
 from tests.bench.scripted import DONE, HEAD, chunked, completion, refusal, token, usage
 
 from dyno.bench.answer import Transcript, read_answer
+from dyno.bench.connection import Connection
 from dyno.bench.http import encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Connection, drive
+from dyno.bench.loadgen import Pace, drive
 from dyno.errors import DynoError
 
 CRLF_EVENTS = (token(" a") + token(" b") + DONE).replace(b"\n", b"\r\n")
@@ -29,12 +30,12 @@ def connected(finished: list[Transcript]) -> Connection:
     return connection
 
 
-def loop(server, number: int, clients: int, **options):
-    """One closed loop of `number` requests for 3 tokens."""
+def loop(server, number: int, clients: int, silence_s: float = 300, offsets_ns=None, **options):
+    """One loop of `number` requests for 3 tokens."""
     endpoint = parse_url(server.url)
     body = {"model": "m", "prompt": [1, 2], "max_tokens": 3, "stream_options": {}}
     requests = [encode_post(endpoint, "/v1/completions", {**body, "n": index}) for index in range(number)]
-    return drive(endpoint, requests, clients, **options)
+    return drive(endpoint, requests, Pace(clients, offsets_ns, silence_s), **options)
 
 
 def outcomes(traffic) -> list[str]:
@@ -143,6 +144,34 @@ class TestClosedLoop:
             loop(play(lambda _: ["hang"]), 3, 1, on_progress=stop)
 
 
+class TestOpenLoop:
+    def test_requests_go_out_at_their_own_deadlines(self, play) -> None:
+        offsets_ns = [0, 2_000_000, 2_000_000, 9_000_000]
+        traffic = loop(play(completion), 4, 2, offsets_ns=offsets_ns)
+        intended = [transcript.intended_ns for transcript in traffic.transcripts]
+        assert [moment - intended[0] for moment in intended] == offsets_ns
+        assert all(transcript.sent_ns >= transcript.intended_ns for transcript in traffic.transcripts)
+        assert outcomes(traffic) == [""] * 4
+
+    def test_none_waits_for_the_answer_of_another(self, play) -> None:
+        server = play(lambda request: ["hang"] if request.body["n"] < 3 else completion(request))
+        traffic = loop(server, 6, 1, silence_s=0.1, offsets_ns=[0] * 6)
+        assert outcomes(traffic) == ["silent for 0.1 s"] * 3 + [""] * 3
+
+    def test_free_connections_are_used_again(self, play) -> None:
+        server = play(completion)
+        loop(server, 5, 1, offsets_ns=[number * 30_000_000 for number in range(5)])
+        assert server.connections < 5
+
+    def test_a_connection_that_the_server_ended_is_not_used_again(self, play) -> None:
+        server = play(lambda _: [chunked(token(" a"), DONE, head=HEAD + b"connection: close\r\n"), "close"])
+        assert outcomes(loop(server, 5, 2, offsets_ns=[number * 1_000_000 for number in range(5)])) == [""] * 5
+
+    def test_deadlines_that_are_not_those_of_the_requests_never_run(self, play) -> None:
+        with pytest.raises(ValueError, match="1 deadlines are not those of 2 requests"):
+            loop(play(completion), 2, 1, offsets_ns=[0])
+
+
 class TestFailures:
     def test_each_kind_is_told_apart_and_the_run_goes_on(self, play) -> None:
         played = {1: refusal(503, "busy"), 2: [HEAD, "reset"], 3: ["close"], 4: [b"nonsense\r\n\r\n"],
@@ -160,8 +189,8 @@ class TestFailures:
 
     def test_a_server_that_is_not_there_is_an_error_that_names_it(self) -> None:
         with pytest.raises(DynoError, match=r"http://127.0.0.1:9: connection refused"):
-            drive(parse_url("http://127.0.0.1:9"), [b""], 1)
+            drive(parse_url("http://127.0.0.1:9"), [b""], Pace(1))
 
     def test_a_name_nobody_knows_is_an_error(self) -> None:
         with pytest.raises(DynoError, match="is the server running"):
-            drive(parse_url("http://nowhere.invalid"), [b""], 1)
+            drive(parse_url("http://nowhere.invalid"), [b""], Pace(1))

@@ -1,7 +1,7 @@
 """Prompts repeat only what is meant to repeat."""
 
 from dyno.bench.prompts import length, measured_prompts, warm_up_prompt
-from dyno.bench.record import Load, Target
+from dyno.bench.record import Lengths, Load, Target
 
 IDS = Target("http://h", "m", token_ids=(100, 4000))
 WORDS = Target("http://h", "m")
@@ -36,3 +36,16 @@ def test_words_come_near_the_length_that_the_server_counts() -> None:
 def test_chat_takes_words_whatever_ids_are_known() -> None:
     chat = Target("http://h", "m", chat=True, token_ids=(100, 4000))
     assert all(isinstance(prompt, str) for prompt in [*measured_prompts(chat, LOAD, 2.0), warm_up_prompt(chat, LOAD)])
+
+
+def test_a_pool_holds_so_many_beginnings_and_each_prompt_has_an_end_of_its_own() -> None:
+    prompts = measured_prompts(IDS, Load(1, 40, 64, 8, seed=1, prefix_len=48, prefixes=4), 1.0)
+    assert len({tuple(prompt[:48]) for prompt in prompts}) == 4
+    assert len({tuple(prompt[48:]) for prompt in prompts}) == 40
+
+
+def test_drawn_lengths_are_those_of_the_prompts_and_never_less_than_the_prefix() -> None:
+    load = Load(1, 40, 64, 8, seed=1, prefix_len=48, lengths=Lengths("uniform", 0.5))
+    lengths = [length(prompt) for prompt in measured_prompts(IDS, load, 1.0)]
+    assert min(lengths) == 49
+    assert max(lengths) > 80

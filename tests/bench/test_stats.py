@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dyno.bench.raw import load_raw, save_raw
-from dyno.bench.stats import UNKNOWN, Records, figures, itl_ms, tpot_ms, ttft_ms
+from dyno.bench.stats import UNKNOWN, Records, figures, goodput, itl_ms, rates, steady, tpot_ms, ttft_ms
 from dyno.errors import InputError
 from dyno.workload import OBJECTIVES, Objective
 
@@ -119,3 +119,59 @@ def test_what_is_no_raw_file_is_refused_by_name(tmp_path) -> None:
     save_raw(path, TWO, {"schema_version": 9})
     with pytest.raises(InputError, match="schema_version 9"):
         load_raw(path)
+
+
+class TestFromTheIntendedStart:
+    LATE = dataclasses.replace(TWO, intended_ns=np.array([0, 2]) * MS)
+
+    def test_a_client_that_was_late_shows_in_latencies_from_the_intended_start(self) -> None:
+        seen = figures(self.LATE)
+        assert (seen["ttft_ms.mean"], seen["ttft_intended_ms.mean"]) == (30, 34)
+        assert (seen["e2el_ms.mean"], seen["e2el_intended_ms.mean"]) == (58, 62)
+
+    def test_the_rate_achieved_stands_beside_the_one_asked_for(self) -> None:
+        assert rates(self.LATE) == {"requested_rate": 500, "achieved_rate": 100}
+
+    def test_one_request_has_no_rate(self) -> None:
+        assert rates(records((0, [20], 21, 1, ""))) == {"requested_rate": None, "achieved_rate": None}
+
+
+class TestGoodput:
+    @pytest.mark.parametrize(("slos", "kept"), [
+        ({}, 2), ({"ttft": 20}, 1), ({"tpot": 10}, 1), ({"e2el": 70}, 2), ({"ttft": 40, "tpot": 9}, 0),
+    ])  # fmt: skip
+    def test_counts_the_requests_that_keep_every_objective(self, slos, kept) -> None:
+        assert goodput(TWO, slos) == {"goodput": pytest.approx(kept / 0.075), "goodput_share": kept / 2}
+
+    def test_is_judged_from_the_intended_start(self) -> None:
+        assert goodput(TestFromTheIntendedStart.LATE, {"ttft": 45})["goodput_share"] == 0.5
+
+    def test_a_failed_request_keeps_nothing_and_one_token_any_tpot(self) -> None:
+        mixed = records((0, [20], 20, 1, ""), (0, [10, 20], 20, 2, "HTTP 503"))
+        assert goodput(mixed, {"tpot": 50})["goodput_share"] == 0.5
+
+    def test_nothing_answered_has_none(self) -> None:
+        assert goodput(records((0, [], UNKNOWN, UNKNOWN, "reset")), {"ttft": 9}) == {
+            "goodput": None, "goodput_share": 0}  # fmt: skip
+
+
+class TestSteady:
+    def test_ramp_and_tail_are_cut(self) -> None:
+        """Two clients: served from 20 on, the last request goes out at 120; between them a token every 5 ms each."""
+        clients = [(0, list(range(10, 61, 5)), 60, 11, ""), (0, list(range(20, 71, 5)), 70, 11, ""),
+                   (60, list(range(65, 121, 5)), 120, 12, ""), (70, list(range(75, 131, 5)), 130, 12, ""),
+                   (120, list(range(300, 306)), 306, 6, "")]  # fmt: skip
+        seen = steady(records(*clients))
+        assert seen["steady.duration_s"] == 0.1
+        assert seen["steady.output_throughput"] == pytest.approx(400, rel=0.05)
+        assert seen["steady.request_throughput"] == pytest.approx(30)
+        assert figures(records(*clients))["output_throughput"] == pytest.approx(52 / 0.306)
+
+    def test_a_load_that_is_all_ramp_and_tail_has_none(self) -> None:
+        assert set(steady(TWO).values()) == {None}
+        assert set(steady(records((0, [], UNKNOWN, UNKNOWN, "reset"))).values()) == {None}
+
+    def test_without_usage_requests_are_still_counted(self) -> None:
+        clients = records((0, [10], 11, UNKNOWN, ""), (11, [20], 21, UNKNOWN, ""), (21, [30], 31, UNKNOWN, ""))
+        seen = steady(clients)
+        assert (seen["steady.output_throughput"], seen["steady.request_throughput"]) == (None, pytest.approx(2 / 0.011))

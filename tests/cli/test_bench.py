@@ -126,7 +126,58 @@ def test_a_server_that_cannot_be_reached_ends_with_3(capsys):
     assert "http://127.0.0.1:9: connection refused" in capsys.readouterr().err
 
 
+def test_an_open_loop_tells_its_rates_and_latencies_from_the_intended_start(server, capsys):
+    words = ["bench", "--url", server.url, *SMALL, "--rate", "500", "--arrival", "constant", "--seed", "3"]
+    assert run([*words, "--goodput", "ttft:9s,tpot:9s", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["load"]["arrival"], told["load"]["rate"]) == ("constant", 500)
+    assert told["load"]["slos_ms"] == {"ttft": 9000, "tpot": 9000}
+    result = told["result"]
+    assert result["requested_rate"] == pytest.approx(500)
+    assert result["achieved_rate"] > 0
+    assert result["ttft_intended_ms"]["p50"] >= result["ttft_ms"]["p50"]
+    assert (result["goodput_share"], set(result["steady"])) == (
+        1, {"duration_s", "output_throughput", "request_throughput"})  # fmt: skip
+    assert run(words) == 0
+    assert "e2el_intended_ms" in capsys.readouterr().out
+
+
+def test_a_trace_brings_its_own_requests(server, capsys, tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    rows = [(0, 8, 2), (0.01, 16, 4), (0.02, 24, 6)]
+    trace.write_text("".join(json.dumps(dict(zip(("timestamp_s", "input_len", "output_len"), row, strict=True))) + "\n"
+                             for row in rows))  # fmt: skip
+    raw = tmp_path / "raw"
+    assert run(["bench", "--url", server.url, "--trace", str(trace), "--raw", str(raw), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["load"]["num_requests"], told["result"]["output_tokens"]) == (3, 12)
+    assert told["result"]["requested_rate"] == pytest.approx(100)
+    header = json.loads((raw / "throughput.json").read_text())
+    assert (header["load"]["arrival"], header["load"]["trace"]) == ("trace", 3)
+
+
+def test_prompts_begin_as_the_pool_says(server):
+    words = ["--prefix-len", "8", "--prefixes", "2", "--lengths", "uniform:0.3", "--requests", "12"]
+    assert run(["bench", "--url", server.url, *SMALL[:2], *SMALL[4:], *words]) == 0
+    prompts = [request.body["prompt"].split() for request in server.posts[1:]]
+    assert (len({tuple(prompt[:8]) for prompt in prompts}), len({tuple(prompt) for prompt in prompts})) == (2, 12)
+    assert len({len(prompt) for prompt in prompts}) > 1
+
+
 @pytest.mark.parametrize(("words", "message"), [
+    (["--url", "http://h", "--rate", "0"], "--rate: 0 must be more than 0"),
+    (["--url", "http://h", "--arrival", "poison", "--rate", "2"], "'poison' is not known; did you mean 'poisson'"),
+    (["--url", "http://h", "--arrival", "poisson"], "need a --rate"),
+    (["--url", "http://h", "--trace", "t", "--rate", "2"], "--trace: brings its own times"),
+    (["--url", "http://h", "--trace", "t", "--requests", "2"], "--trace: brings its own requests"),
+    (["--url", "http://h", "--prefixes", "2"], "only with a --prefix-len"),
+    (["--url", "http://h", "--lengths", "zipf:1"], "--lengths: 'zipf:1' is not fixed"),
+    (["--url", "http://h", "--lengths", "uniform:2"], "a uniform width is at most 1"),
+    (["--url", "http://h", "--goodput", "itl:2s,tpot:fast"], "--goodput: 'itl' is not known (ttft, tpot, e2el)"),
+    (["--url", "http://h", "--rate", "2", "--scenario", "ttft"], "for throughput alone"),
+    (["--url", "http://h", "--processes", "17"], "--processes 17: more than the 16 connections"),
+    (["--url", "http://h", "--processes", "2", "--scenario", "ttft"], "for throughput alone"),
+    (["./m", "--rate", "2"], "--rate: goes with --url only"),
     (["--url", "nowhere"], "--url nowhere: not a server's address"),
     (["--url", "http://h", "--workload", "chatt"], "'chatt' is not a preset (chat, long, decode); did you mean 'chat'"),
     (["--url", "http://h", "--scenario", "tft"], "'tft' is not known; did you mean 'ttft'"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +10,17 @@ import numpy as np
 
 from dyno._version import __version__
 from dyno.bench import stats
-from dyno.bench.answer import Answer, Transcript, read_answer
+from dyno.bench.answer import Transcript, read_answer
+from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
+from dyno.bench.fleet import Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Progress, drive
+from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.record import Load, Target
+from dyno.bench.reduce import Done, Reducer
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.errors import DynoError, InputError
 
@@ -49,38 +52,51 @@ class _Server:
     endpoint: Endpoint
     key: str | None
 
-    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_len: int) -> list[bytes]:
+    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_lens: Sequence[int]) -> list[bytes]:
         path = "/v1/chat/completions" if self.target.chat else "/v1/completions"
-        common = {"model": self.target.model, "max_tokens": output_len, "temperature": 0, "stream": True, **extras}
+        common = {"model": self.target.model, "temperature": 0, "stream": True, **extras}
         asked = [{"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
                  for prompt in prompts]  # fmt: skip
-        return [encode_post(self.endpoint, path, each | common, self.key) for each in asked]
+        return [encode_post(self.endpoint, path, {**each, "max_tokens": output_len, **common}, self.key)
+                for each, output_len in zip(asked, output_lens, strict=True)]  # fmt: skip
 
 
-def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None) -> Measurement:
-    """Measures one closed loop after one warm-up that is not counted.
+def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None,
+            processes: int = 1) -> Measurement:  # fmt: skip
+    """Measures one load after one warm-up that is not counted.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
     """
     server = connect(target)
     url = server.endpoint.url
     extras, tokens_per_word, before = _warm_up(server, load)
-    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), load.output_len)
+    output_lens = request_lengths(load)[1].tolist()
+    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
+    offsets = offsets_ns(load)
+    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
-    answers = [read_answer(transcript) for transcript in traffic.transcripts]
-    records = gather(traffic.transcripts, answers)
+    done, pages = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
+    records = gather(done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
-    details = [_without(server.key, answer.detail) for answer in answers]
+    details = [_without(server.key, one.answer.detail) for one in done]
     void = void_reasons(records, counted, load, details)
     if raw_path is not None:
         save_raw(raw_path, records, {
-            "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": asdict(load),
+            "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
             "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
-    usages = (kv_usage(body) for page in traffic.pages if (body := _body(page)) is not None)
+    usages = (kv_usage(body) for page in pages if (body := _body(page)) is not None)
     kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
     return Measurement(records, counted, kv_usage_peak, void)
+
+
+def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:
+    if len(dealt) > 1:
+        return drive_shares(dealt, on_progress)
+    (share,) = dealt
+    with Reducer() as reducer:
+        traffic = drive(share.endpoint, share.requests, share.pace, share.probe, on_progress, reducer.take)
+        return reducer.finish(), traffic.pages
 
 
 def connect(target: Target) -> _Server:
@@ -94,7 +110,8 @@ def connect(target: Target) -> _Server:
 def get(target: Target, path: str) -> bytes | None:
     """The body of a 200 answer to one GET, None for any other. DynoError when the server cannot be reached."""
     server = connect(target)
-    (transcript,) = drive(server.endpoint, [encode_get(server.endpoint, path, server.key)], 1, silence_s=10).transcripts
+    request = encode_get(server.endpoint, path, server.key)
+    (transcript,) = drive(server.endpoint, [request], Pace(1, silence_s=10)).transcripts
     return _body(transcript)
 
 
@@ -103,8 +120,8 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     prompt = warm_up_prompt(server.target, load)
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
-        requests = server.encode(extras, [prompt], min(load.output_len, _WARM_UP_OUTPUT))
-        answer = read_answer(drive(server.endpoint, requests, 1).transcripts[0])
+        requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
+        answer = read_answer(drive(server.endpoint, requests, Pace(1)).transcripts[0])
         if answer.outcome not in _REFUSED:
             break
     if answer.outcome:
@@ -116,23 +133,28 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     return extras, 1.0 if by_ids(server.target) else per_word, after
 
 
-def gather(transcripts: Sequence[Transcript], answers: Sequence[Answer]) -> Records:
+def gather(done: Sequence[Done]) -> Records:
     """Columns from rows."""
 
     def column(values: Iterator[int | None]) -> stats.Integers:
         return np.array([UNKNOWN if value is None else value for value in values], dtype=np.int64)
 
     return Records(
-        intended_ns=column(item.intended_ns for item in transcripts),
-        sent_ns=column(item.sent_ns for item in transcripts),
-        first_byte_ns=column(item.stamps[0] if item.stamps else None for item in transcripts),
-        last_byte_ns=column(item.stamps[-1] if item.stamps else None for item in transcripts),
-        prompt_tokens=column(answer.prompt_tokens for answer in answers),
-        output_tokens=column(answer.output_tokens for answer in answers),
-        content_counts=column(len(answer.content_ns) for answer in answers),
-        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(answer.content_ns for answer in answers)]),
-        outcomes=tuple(answer.outcome for answer in answers),
+        intended_ns=column(one.intended_ns for one in done),
+        sent_ns=column(one.sent_ns for one in done),
+        first_byte_ns=column(one.first_byte_ns for one in done),
+        last_byte_ns=column(one.last_byte_ns for one in done),
+        prompt_tokens=column(one.answer.prompt_tokens for one in done),
+        output_tokens=column(one.answer.output_tokens for one in done),
+        content_counts=column(len(one.answer.content_ns) for one in done),
+        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(one.answer.content_ns for one in done)]),
+        outcomes=tuple(one.answer.outcome for one in done),
     )
+
+
+def _header(load: Load) -> dict[str, object]:
+    """A load as the raw file's header tells it; a trace's times and lengths are in the records themselves."""
+    return {**asdict(replace(load, trace=())), "trace": len(load.trace)}
 
 
 def _body(transcript: Transcript) -> bytes | None:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dyno.bench.arrivals import request_lengths
 from dyno.bench.record import Load, Target
 from dyno.model.synthetic import words
 
@@ -11,7 +12,7 @@ Prompt = list[int] | str
 _WORDS = words(4096)  # known one by one to the demo model; about two tokens each to others
 GUESSED_TOKENS_PER_WORD = 2.0
 
-_WARM_UP, _MEASURED = 0, 1
+_WARM_UP, _MEASURED, _POOL = 0, 1, 4
 
 
 def by_ids(target: Target) -> bool:
@@ -22,9 +23,12 @@ def by_ids(target: Target) -> bool:
 def measured_prompts(target: Target, load: Load, tokens_per_word: float) -> list[Prompt]:
     """The prompts of a load, the same for the same seed. `tokens_per_word` is for servers that take words."""
     chance = np.random.default_rng([load.seed, _MEASURED])
-    prefix = _draw(chance, target, load.prefix_len, tokens_per_word)
-    rests = [_draw(chance, target, load.input_len - load.prefix_len, tokens_per_word) for _ in range(load.num_requests)]
-    return [_prompt(target, np.concatenate([prefix, rest])) for rest in rests]
+    pool = [_draw(chance, target, load.prefix_len, tokens_per_word) for _ in range(load.prefixes)]
+    inputs, _ = request_lengths(load)
+    least = 1 if load.prefix_len else 0  # a prompt that were a prefix alone would repeat
+    rests = [_draw(chance, target, max(least, tokens - load.prefix_len), tokens_per_word) for tokens in inputs.tolist()]
+    chosen = np.random.default_rng([load.seed, _POOL]).integers(load.prefixes, size=len(rests)).tolist()
+    return [_prompt(target, np.concatenate([pool[which], rest])) for which, rest in zip(chosen, rests, strict=True)]
 
 
 def warm_up_prompt(target: Target, load: Load) -> Prompt:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Arrival = Literal["closed", "poisson", "constant", "trace"]
+Spread = Literal["fixed", "uniform", "lognormal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,38 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """One closed loop: `concurrency` clients send `num_requests` requests. Lengths in tokens.
+class Lengths:
+    """How lengths lie around the one that was asked for, which stays their mean.
 
-    The first `prefix_len` tokens are the same in every prompt of the load. Nothing else repeats, within it or
-    between loads of different seeds.
+    `width` is the share of it that a uniform one strays to either side, or the sigma of a lognormal one.
+    """
+
+    spread: Spread = "fixed"
+    width: float = 0.0
+
+
+FIXED = Lengths()
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One request of a trace: when it came, in seconds of the trace's own clock, and its lengths in tokens."""
+
+    timestamp_s: float
+    input_len: int
+    output_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`num_requests` requests. Lengths in tokens, `rate` in requests a second.
+
+    In a closed loop `concurrency` clients each send the next request once they have their answer. In an open one
+    requests come at their own times whatever became of the earlier ones; `concurrency` then is the number of
+    connections opened beforehand, not a cap. A trace brings its own times and lengths.
+
+    The first `prefix_len` tokens of every prompt are one of `prefixes` beginnings. Nothing else repeats, within the
+    load or between loads of different seeds.
     """
 
     concurrency: int
@@ -34,6 +65,11 @@ class Load:
     output_len: int
     seed: int
     prefix_len: int = 0
+    prefixes: int = 1
+    arrival: Arrival = "closed"
+    rate: float | None = None
+    lengths: Lengths = FIXED
+    trace: tuple[TraceRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +78,9 @@ class ScenarioResult:
 
     `figures` are flat and named: `ttft_ms.p50` ... `e2el_ms.p99` (mean, p50, p90, p95, p99 of ttft, tpot, itl, e2el),
     `output_throughput`, `request_throughput` (per second), `completed`, `failed`, `duration_s`, `prompt_tokens`,
-    `output_tokens`, and the scenario's own; None where the server did not tell. Failed requests never enter a latency.
+    `output_tokens`, `ttft_intended_ms.*` and `e2el_intended_ms.*` (from the moment a request was meant to go out),
+    `steady.*` (without ramp and tail), and the scenario's own; None where the server did not tell. Failed requests
+    never enter a latency.
     """
 
     scenario: str

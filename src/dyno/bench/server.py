@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dyno.bench.load import get
+from dyno.bench import stats
+from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import ScenarioResult, Target
-from dyno.bench.scenarios import SCENARIOS, run_scenario
+from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.reduce import helpers_cpu_s
+from dyno.bench.scenarios import SCENARIOS, plan_load, run_scenario
+from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
 from dyno.workload import Workload
 
@@ -26,27 +29,46 @@ class ServerBench:
     results: Mapping[str, ScenarioResult | None]
 
 
-def bench_server(target: Target, workload: Workload, scenarios: Sequence[str], seed: int | None,
-                 raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:  # fmt: skip
-    """Measures a running server; without a seed prompts are fresh ones.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a running server is put to: tests by name, and the shape of the one called throughput."""
 
-    DynoError when it cannot be reached or takes no request at all.
-    """
+    workload: Workload
+    scenarios: Sequence[str] = ("throughput",)
+    seed: int | None = None  # None: fresh prompts
+    shape: Shape = PLAIN
+    processes: int = 1  # of the load generator
+
+
+def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:
+    """Measures a running server. DynoError when it cannot be reached or takes no request at all."""
+    scenarios = asked.scenarios
     known = (*SCENARIOS, *OF_A_LAUNCH)
     if unknown := [name for name in scenarios if name not in known]:
         raise InputError(*(f"--scenario: {name!r} is not known{nearest(name, known)}" for name in unknown))
     if not set(scenarios) & set(SCENARIOS):
         raise InputError("--scenario: startup and memory are facts of a launch; with --url name others too")
+    special = asked.shape != PLAIN or asked.processes > 1
+    if special and set(scenarios) != {"throughput"}:
+        raise InputError("--scenario: arrivals, traces, lengths, prefixes, goodput and processes are for throughput "
+                         "alone")  # fmt: skip
+    if asked.processes > asked.workload.concurrency:
+        raise InputError(f"--processes {asked.processes}: more than the {asked.workload.concurrency} connections; "
+                         "ask for fewer, or for more --concurrency")  # fmt: skip
     lengths = _listed(target)
     if not target.model and len(lengths) != 1:
         raise InputError(f"--model: the server lists {', '.join(lengths) or 'no models'}; name the one to measure")
     target = target if target.model else replace(target, model=next(iter(lengths)))
     max_model_len = lengths.get(target.model)
-    seed = secrets.randbits(32) if seed is None else seed
+    seed = secrets.randbits(32) if asked.seed is None else asked.seed
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
-            results[name] = run_scenario(name, target, workload, seed, max_model_len, raw_folder, on_progress)
+            if not special:
+                results[name] = run_scenario(name, target, asked.workload, seed, max_model_len, raw_folder, on_progress)
+            else:
+                load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
+                results[name] = _shaped(target, load, asked, raw_folder, on_progress)
         except DynoError as error:  # one test that a server refuses does not undo the others
             if isinstance(error, InputError) or not any(results.values()):
                 raise
@@ -54,9 +76,18 @@ def bench_server(target: Target, workload: Workload, scenarios: Sequence[str], s
     return ServerBench(target, seed, results)
 
 
+def _shaped(target: Target, load: Load, asked: Asked, raw_folder: Path | None,
+            on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
+    raw = None if raw_folder is None else raw_folder / "throughput.npz"
+    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests))
+    records = measurement.records
+    figures = stats.figures(records) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
+    return ScenarioResult("throughput", figures, measurement.void, () if raw is None else (raw,), records.errors)
+
+
 def cpu_us_per_token(output_tokens: float | None) -> float | None:
-    """User and system time of this process since its start, over the output tokens; an engine's is never in it."""
-    return time.process_time() * 1e6 / output_tokens if output_tokens else None
+    """User and system time of this process and its helpers since its start, over the output tokens; no engine's."""
+    return (time.process_time() + helpers_cpu_s()) * 1e6 / output_tokens if output_tokens else None
 
 
 def _listed(target: Target) -> dict[str, int | None]:

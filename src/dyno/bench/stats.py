@@ -1,6 +1,7 @@
 """From the records of requests to figures: pure, and the same whenever it is done again."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,19 +44,34 @@ class Records:
 
 def ttft_ms(records: Records) -> Milliseconds:
     """From sending to the chunk with the first content; NaN where there was none or the request failed."""
-    seen = records.completed & (records.content_counts > 0)
-    ttft = np.full(len(seen), np.nan)
-    first = (np.cumsum(records.content_counts) - records.content_counts)[seen]
-    ttft[seen] = (records.content_ns[first] - records.sent_ns[seen]) / 1e6
-    return ttft
+    return _since(records.sent_ns, records)
+
+
+def ttft_intended_ms(records: Records) -> Milliseconds:
+    """The same from the moment the request was meant to go out: what a client that was late cannot hide."""
+    return _since(records.intended_ns, records)
+
+
+def _since(start_ns: Integers, records: Records) -> Milliseconds:
+    first = first_content_ns(records)
+    return np.where(records.completed & (first != UNKNOWN), (first - start_ns) / 1e6, np.nan)
+
+
+def first_content_ns(records: Records) -> Integers:
+    """When each request's first content came, UNKNOWN where none did."""
+    first = np.full(len(records.content_counts), UNKNOWN)
+    seen = records.content_counts > 0
+    first[seen] = records.content_ns[(np.cumsum(records.content_counts) - records.content_counts)[seen]]
+    return first
 
 
 def tpot_ms(records: Records) -> Milliseconds:
-    """(last content - first content) / (output tokens - 1) of the requests whose tokens are known."""
+    """(last content - first content) / (output tokens - 1); NaN where tokens are unknown or fewer than two."""
     seen = records.completed & (records.content_counts > 1) & (records.output_tokens > 1)
     ends = np.cumsum(records.content_counts)
     span = records.content_ns[ends[seen] - 1] - records.content_ns[(ends - records.content_counts)[seen]]
-    tpot: Milliseconds = span / (records.output_tokens[seen] - 1) / 1e6
+    tpot = np.full(len(seen), np.nan)
+    tpot[seen] = span / (records.output_tokens[seen] - 1) / 1e6
     return tpot
 
 
@@ -72,10 +88,71 @@ def itl_ms(records: Records) -> Milliseconds:
 
 
 def e2el_ms(records: Records) -> Milliseconds:
-    """From sending to the last byte."""
+    """From sending to the last byte; NaN where the request failed."""
+    return np.where(records.completed, (records.last_byte_ns - records.sent_ns) / 1e6, np.nan)
+
+
+def e2el_intended_ms(records: Records) -> Milliseconds:
+    """From the moment the request was meant to go out to the last byte; NaN where it failed."""
+    return np.where(records.completed, (records.last_byte_ns - records.intended_ns) / 1e6, np.nan)
+
+
+_OF_A_REQUEST = {"ttft": ttft_intended_ms, "tpot": tpot_ms, "e2el": e2el_intended_ms}
+SLOS = tuple(_OF_A_REQUEST)
+
+
+def goodput(records: Records, slos_ms: Mapping[str, float]) -> dict[str, float | None]:
+    """Requests a second that kept every objective (of SLOS, in ms), and their share of all requests.
+
+    Latencies are from the intended start; a failed request keeps nothing, one token keeps any tpot.
+    """
+    kept = records.completed
+    for name, bound_ms in slos_ms.items():
+        measured_ms = _OF_A_REQUEST[name](records)
+        kept &= (measured_ms <= bound_ms) | (np.isnan(measured_ms) & (name == "tpot"))
+    duration_s = _duration_s(records)
+    return {"goodput": int(kept.sum()) / duration_s if duration_s else None, "goodput_share": float(kept.mean())}
+
+
+def rates(records: Records) -> dict[str, float | None]:
+    """Requests a second as an open loop's schedule asked for them, and as they were sent."""
+
+    def rate(moments_ns: Integers) -> float | None:
+        span_ns = int(moments_ns.max() - moments_ns.min())
+        return (len(moments_ns) - 1) * 1e9 / span_ns if span_ns else None
+
+    return {"requested_rate": rate(records.intended_ns), "achieved_rate": rate(records.sent_ns)}
+
+
+def steady(records: Records) -> dict[str, float | None]:
+    """Throughputs without ramp and tail, None where nothing is left between them.
+
+    The window opens when all requests that were sent before the first answer was complete had their first content:
+    in a closed loop, when every client was served. It closes when the last request was sent.
+    """
     done = records.completed
-    e2el: Milliseconds = (records.last_byte_ns[done] - records.sent_ns[done]) / 1e6
-    return e2el
+    window: dict[str, float | None] = dict.fromkeys(
+        ("steady.duration_s", "steady.output_throughput", "steady.request_throughput"))  # fmt: skip
+    if not done.any():
+        return window
+    early = records.sent_ns < records.last_byte_ns[done].min()
+    opens, closes = int(first_content_ns(records)[early].max()), int(records.sent_ns.max())
+    if opens == UNKNOWN or opens >= closes:
+        return window
+    duration_s = (closes - opens) / 1e9
+    request = np.repeat(np.arange(len(done)), records.content_counts)
+    within = (records.content_ns > opens) & (records.content_ns <= closes) & done[request]
+    ended = done & (records.last_byte_ns > opens) & (records.last_byte_ns <= closes)
+    window |= {"steady.duration_s": duration_s, "steady.request_throughput": int(ended.sum()) / duration_s}
+    if (records.output_tokens[done] != UNKNOWN).all():
+        tokens_per_event = records.output_tokens / np.maximum(records.content_counts, 1)
+        window["steady.output_throughput"] = float(tokens_per_event[request[within]].sum()) / duration_s
+    return window
+
+
+def _duration_s(records: Records) -> float | None:
+    done = records.completed
+    return float(records.last_byte_ns[done].max() - records.sent_ns.min()) / 1e9 if done.any() else None
 
 
 def figures(records: Records) -> dict[str, float | None]:
@@ -84,20 +161,26 @@ def figures(records: Records) -> dict[str, float | None]:
     Throughputs are over the whole loop, from the first request sent to the last byte received, ramp and tail included.
     """
     done = records.completed
-    duration_s = float(records.last_byte_ns[done].max() - records.sent_ns.min()) / 1e9 if done.any() else None
+    duration_s = _duration_s(records)
     output_tokens = total(records.output_tokens[done])
     named: dict[str, float | None] = {}
     for latency, measured_ms in zip(LATENCIES, (ttft_ms, tpot_ms, itl_ms, e2el_ms), strict=True):
         named |= {figure_of(f"{latency}_{name}"): value for name, value in summary(measured_ms(records)).items()}
-    return named | {
-        "output_throughput": output_tokens / duration_s if duration_s and output_tokens is not None else None,
-        "request_throughput": int(done.sum()) / duration_s if duration_s else None,
-        "completed": int(done.sum()),
-        "failed": int((~done).sum()),
-        "duration_s": duration_s,
-        "prompt_tokens": total(records.prompt_tokens[done]),
-        "output_tokens": output_tokens,
-    }
+    for intended, measured_ms in (("ttft_intended_ms", ttft_intended_ms), ("e2el_intended_ms", e2el_intended_ms)):
+        named |= {f"{intended}.{name}": value for name, value in summary(measured_ms(records)).items()}
+    return (
+        named
+        | steady(records)
+        | {
+            "output_throughput": output_tokens / duration_s if duration_s and output_tokens is not None else None,
+            "request_throughput": int(done.sum()) / duration_s if duration_s else None,
+            "completed": int(done.sum()),
+            "failed": int((~done).sum()),
+            "duration_s": duration_s,
+            "prompt_tokens": total(records.prompt_tokens[done]),
+            "output_tokens": output_tokens,
+        }
+    )
 
 
 def total(tokens: Integers) -> int | None:

@@ -2,18 +2,13 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from dyno.cli.options import given, workload_of
 from dyno.errors import InputError
 from dyno.workload import workload_from
-
-if TYPE_CHECKING:
-    from dyno.bench.loadgen import Progress
 
 
 def bench(
@@ -28,6 +23,14 @@ def bench(
     input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
     output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
     scenario: list[str] = typer.Option([], "--scenario", help="Test: ttft, throughput, long_context, prefix_reuse."),
+    rate: float | None = typer.Option(None, "--rate", help="Requests a second, whatever becomes of the earlier ones."),
+    arrival: str = typer.Option("", "--arrival", help="With --rate: poisson (default) or constant."),
+    trace: Path | None = typer.Option(None, "--trace", help="JSON lines of timestamp_s, input_len, output_len."),
+    lengths: str = typer.Option("", "--lengths", help="Around the lengths named: uniform:0.5 or lognormal:0.8."),
+    prefix_len: int = typer.Option(0, "--prefix-len", help="Tokens that prompts share at their beginning."),
+    prefixes: int = typer.Option(1, "--prefixes", help="How many such beginnings."),
+    goodput: str = typer.Option("", "--goodput", help="Objectives of a request: ttft:2s,tpot:50ms,e2el:10s."),
+    processes: int = typer.Option(1, "--processes", help="Of the load generator, where one core is too few.", min=1),
     seed: int | None = typer.Option(None, "--seed", help="Of prompts; else fresh ones (--url), 0 (MODEL).", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),
@@ -37,24 +40,31 @@ def bench(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
-    of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env}
+    of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env, "--rate": rate is not None,
+              "--arrival": arrival, "--trace": trace, "--lengths": lengths, "--prefix-len": prefix_len,
+              "--prefixes": prefixes != 1, "--goodput": goodput, "--processes": processes > 1}  # fmt: skip
     of_model = {"--engine": engine, "--device": device, "--study": study, "flags after `--`": context.obj}
     _check_kind(folder, url, of_url, of_model)
     if folder:
         from dyno.cli.study import bench_model
 
-        load = workload_of(workload, input_len, output_len, concurrency, requests)
-        bench_model(given(model=folder, workload=load, tests=scenario or None, seed=seed, engine=engine, device=device,
+        words = workload_of(workload, input_len, output_len, concurrency, requests)
+        bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
                           pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
         return
+    if trace and (requests or input_len or output_len):
+        raise InputError("--trace: brings its own requests; leave out --requests, --input-len and --output-len")
     from dyno.bench.record import Target
-    from dyno.bench.server import bench_server
-    from dyno.cli.figures import server_json, server_text, void_reasons
+    from dyno.bench.server import Asked, bench_server
+    from dyno.bench.shape import read_shape
+    from dyno.cli.figures import counting, server_json, server_text, void_reasons
 
-    asked = workload_from(workload, input_len=input_len, output_len=output_len,
-                          concurrency=concurrency, num_requests=requests)  # fmt: skip
-    target = Target(url, model, chat, api_key_env=api_key_env)
-    done = bench_server(target, asked, scenario or ("throughput",), seed, raw, _progress())
+    shape = read_shape({"arrival": arrival, "lengths": lengths, "goodput": goodput},
+                       rate=rate, trace=trace, prefix_len=prefix_len, prefixes=prefixes)  # fmt: skip
+    load = workload_from(workload, input_len=input_len, output_len=output_len, concurrency=concurrency,
+                         num_requests=requests)  # fmt: skip
+    asked = Asked(load, scenario or ("throughput",), seed, shape, processes)
+    done = bench_server(Target(url, model, chat, api_key_env=api_key_env), asked, raw, counting())
     print(json.dumps(server_json(done, asked, scenario)) if as_json else server_text(done))
     if void_reasons(done):
         raise typer.Exit(1)
@@ -67,14 +77,3 @@ def _check_kind(folder: str | None, url: str, of_url: dict[str, object], of_mode
     alien, fitting = (of_url, "--url") if folder else (of_model, "a model to launch")
     if given := [name for name, value in alien.items() if value]:
         raise InputError(*(f"{name}: goes with {fitting} only" for name in given))
-
-
-def _progress() -> "Progress | None":
-    """One line that is written over, where somebody may be looking."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, of: int) -> None:
-        print(f"\r{done} of {of} requests", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-    return show

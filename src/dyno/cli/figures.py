@@ -1,24 +1,32 @@
 """What was measured, as the members of `--json` and as tables for people."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
-from dyno.bench.server import ServerBench, cpu_us_per_token
-from dyno.workload import LATENCIES, STATISTICS, Workload, figure_of
+from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
+from dyno.workload import LATENCIES, STATISTICS
 
 Object = dict[str, Any]
 
 
-def server_json(done: ServerBench, workload: Workload, scenarios: Sequence[str]) -> Object:
+def server_json(done: ServerBench, asked: Asked, scenarios: Sequence[str]) -> Object:
     """The object `--json` prints; its names are stable. `scenarios` are those that were named, if any."""
     measured = [result for result in done.results.values() if result is not None]
     tokens = sum(result.figures.get("output_tokens") or 0 for result in measured)
     named: Object = {
         "url": done.target.url,
         "model": done.target.model,
-        "load": {**asdict(workload), "seed": done.seed, "scenarios": list(scenarios)},
+        "load": {
+            **asdict(asked.workload),
+            "seed": done.seed,
+            "scenarios": list(scenarios),
+            **asked.shape.told(),
+            "processes": asked.processes,
+        },
         "result": result_json(done.results.get("throughput") or measured[0], cpu_us_per_token(tokens)),
     }
     if scenarios:
@@ -43,6 +51,17 @@ def _nested(result: ScenarioResult) -> Object:
     return nested | {"void": list(result.void), "errors": result.errors}
 
 
+def counting() -> Progress | None:
+    """One line that is written over, where somebody may be looking."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, of: int) -> None:
+        print(f"\r{done} of {of} requests", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show
+
+
 def void_reasons(done: ServerBench) -> list[str]:
     """Every reason why some of it proves nothing. Failed requests are among them."""
     return [reason for result in done.results.values() if result is not None for reason in result.void]
@@ -60,15 +79,18 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
         return [f"{name}: not measured (only a launch can tell)", ""]
     figures = result.figures
     lines = [_row(name, STATISTICS)]
-    for latency in LATENCIES if figures else ():
-        values = [figures[figure_of(f"{latency}_{statistic}")] for statistic in STATISTICS]
+    intended = ("ttft_intended", "e2el_intended") if "requested_rate" in figures else ()
+    for latency in (*LATENCIES, *intended) if figures else ():
+        values = [figures[f"{latency}_ms.{statistic}"] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
+    steady = [name for name in figures if name.startswith("steady.") and figures[name] is not None]
+    lines += [_row(name, [_shown(figures[name])]) for name in steady]
     lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if "." not in figure]
     return [*lines, ""]
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<20}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"{name:<26}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def _shown(value: float | None) -> str:
