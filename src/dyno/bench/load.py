@@ -5,18 +5,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter, thread_time
 
 import numpy as np
 
 from dyno._version import __version__
 from dyno.bench import stats
 from dyno.bench.answer import Answer, Transcript, read_answer
-from dyno.bench.audit import void_reasons
+from dyno.bench.audit import ClientCost, Evidence, void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
+from dyno.bench.reconcile import reconcile
 from dyno.bench.record import Load, Target
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.errors import DynoError, InputError
@@ -41,6 +43,7 @@ class Measurement:
     counted: Counters
     kv_usage_peak: float | None
     void: tuple[str, ...]
+    reconciled: dict[str, float | None]  # figures of `reconcile`
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +71,23 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), load.output_len)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    began, cpu_began = perf_counter(), thread_time()
     traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
+    client = ClientCost(cpu_share=(thread_time() - cpu_began) / (perf_counter() - began))
     answers = [read_answer(transcript) for transcript in traffic.transcripts]
     records = gather(traffic.transcripts, answers)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     details = [_without(server.key, answer.detail) for answer in answers]
-    void = void_reasons(records, counted, load, details)
+    reconciled = reconcile(records, counted)
+    void = void_reasons(Evidence(records, counted, load, details, client, reconciled))
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": asdict(load),
-            "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
+            "extras": extras, "counted": asdict(counted), "reconciled": reconciled,
+            "void": void})  # fmt: skip
     usages = (kv_usage(body) for page in traffic.pages if (body := _body(page)) is not None)
     kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
-    return Measurement(records, counted, kv_usage_peak, void)
+    return Measurement(records, counted, kv_usage_peak, void, reconciled)
 
 
 def connect(target: Target) -> _Server:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dyno.bench.audit import machine_reasons
 from dyno.bench.record import ScenarioResult, Target
 from dyno.bench.scenarios import run_scenario
 from dyno.engine.environment import Environment
@@ -12,8 +13,8 @@ from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Cause, Failure
 from dyno.engine.process import EngineProcess
 from dyno.errors import DynoError, EngineFailed
+from dyno.hardware.sampler import PEAKS, watch
 from dyno.study.journal import NoteLine, StepLine, append, read_journal
-from dyno.study.peaks import Peaks, PeakSampler
 from dyno.study.progress import ProgressKind
 from dyno.study.schedule import LaunchPlan
 from dyno.study.spec import StudySpec
@@ -79,13 +80,13 @@ class Launch:
         """Take one test and write it down. False when the engine failed in it."""
         began = _Began()
         self.tell("test", test)
-        with PeakSampler(engine.rss_bytes, self.session.device_uuid) as sampler:
+        with watch(engine.pid, self.session.device_uuid) as sampler:
             result, refused = self.run(engine, facts, test)
         if failure := engine.died() or refused:
             self.write(replace(self.step(test, began, "failed"), failure=failure))
             return False
-        figures = result.figures | sampler.peaks.figures()
-        void = result.void
+        figures = result.figures | sampler.samples.peaks()
+        void = (*result.void, *machine_reasons(sampler.samples))
         objective = self.session.spec.objective
         if test == "throughput" and not void and figures.get(objective.figure) is None:
             void = (f"the server told nothing from which {objective.name} could be had",)
@@ -107,7 +108,7 @@ class Launch:
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
         steps = [step for step in read_journal(self.session.folder).steps if step.launch == self.plan.launch]
-        peaks = {name: _peak(steps, name) for name in (*Peaks().figures(), "kv_usage_peak")}
+        peaks = {name: _peak(steps, name) for name in (*PEAKS, "kv_usage_peak")}
         return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
                         "max_concurrency": facts.max_concurrency}  # fmt: skip
 
