@@ -90,7 +90,7 @@ def _client(records: Records, client: ClientCost) -> Reasons:
     if client.cpu_share is not None and client.cpu_share > BUSY_CLIENT:
         reasons.append(f"the client used {client.cpu_share:.0%} of a processor, so it may have been the bottleneck; "
                        "use more client processes or a faster machine")  # fmt: skip
-    if _matters(sent := _mean((records.sent_ns - records.intended_ns) / 1e6), e2el):
+    if _matters(sent := _mean(((records.sent_ns - records.intended_ns) / 1e6)[records.completed]), e2el):
         reasons.append(f"the client sent {sent:.1f} ms late on average, {sent / e2el:.1%} of a request's time")
     if _matters(lag := _mean(np.asarray(client.loop_lag_ms, dtype=np.float64)), ttft):
         reasons.append(f"the client's loop was {lag:.1f} ms behind on average, {lag / ttft:.1%} of a first token's "

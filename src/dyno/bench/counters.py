@@ -31,8 +31,7 @@ class Counters:
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""
         pairs: list[tuple[Any, Any]] = [(getattr(self, name), getattr(before, name)) for name in Counters.__slots__]
-        added: list[Any] = [None if now is None or then is None else now - then for now, then in pairs]
-        return Counters(*added)
+        return Counters(*(None if now is None or then is None else now - then for now, then in pairs))
 
 
 def read_counters(url: str) -> Counters:
@@ -40,8 +39,9 @@ def read_counters(url: str) -> Counters:
     metrics = scrape(url)
     if metrics is None:
         return Counters()
-    return Counters(*(metrics.total(f"vllm:{name}") for name in _TOTALS),
-                    *(metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS))  # fmt: skip
+    generation, prompt, queries, hits = (metrics.total(f"vllm:{name}") for name in _TOTALS)
+    ttft, itl, e2el = (metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS)
+    return Counters(generation, prompt, queries, hits, ttft, itl, e2el)
 
 
 def settled_counters(url: str, before: Counters, output_tokens: int | None) -> Counters:
