@@ -24,11 +24,12 @@ MOVED = 0.01
 class ClientCost:
     """What the client itself did to a load; None and nothing where it was not looked at.
 
-    `cpu_share`: of one processor, by the busiest of its loops. `loop_lag_ms`: how late a loop woke, at regular times.
+    `cpu_s` of `wall_s`: the work of its busiest loop. `loop_lag_ms`: how late a loop woke, at regular times.
     `backlog_s`: how long bytes had lain unread when looked for, on average.
     """
 
-    cpu_share: float | None = None
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
     loop_lag_ms: Sequence[float] = ()
     backlog_s: float | None = None
 
@@ -81,17 +82,21 @@ def _server(evidence: Evidence) -> Reasons:
 # Up to here what the client costs is what the lags say. Above it a second in which tokens come a quarter faster than on
 # average is one in which the client is behind, and stamps are then of its reading.
 BUSY_CLIENT = 0.8
+CLIENT_START_S = 0.5  # less work than that is mostly the opening of connections
+ONE_TURN_S = 0.05  # less lag than that, over all requests, is one turn of the scheduler
 NO_LAG_MS = 1.0  # a timer's own grain: nothing shorter can be told from none
 
 
 def _client(records: Records, client: ClientCost) -> Reasons:
     """Sending late lowers the rate by lag over e2el; stamping late adds to every ttft, the shortest of the figures."""
-    reasons, e2el, ttft = Reasons(), _mean(e2el_ms(records)), _mean(ttft_ms(records))
-    if client.cpu_share is not None and client.cpu_share > BUSY_CLIENT:
-        reasons.append(f"the client used {client.cpu_share:.0%} of a processor, so it may have been the bottleneck; "
-                       "use more client processes or a faster machine")  # fmt: skip
-    if _matters(sent := _mean(((records.sent_ns - records.intended_ns) / 1e6)[records.completed]), e2el):
-        reasons.append(f"the client sent {sent:.1f} ms late on average, {sent / e2el:.1%} of a request's time")
+    reasons, done, ttft = Reasons(), records.completed, _mean(ttft_ms(records))
+    if client.cpu_s > max(CLIENT_START_S, BUSY_CLIENT * client.wall_s):
+        reasons.append(f"the client used {client.cpu_s / client.wall_s:.0%} of a processor, so it may have been the "
+                       "bottleneck; use more client processes or a faster machine")  # fmt: skip
+    late_s = float((records.sent_ns - records.intended_ns)[done].sum()) / 1e9
+    if late_s > max(ONE_TURN_S, MOVED * (answering_s := float(e2el_ms(records).sum()) / 1e3)):
+        reasons.append(f"the client sent {late_s / done.sum() * 1e3:.1f} ms late on average, "
+                       f"{late_s / answering_s:.1%} of a request's time")  # fmt: skip
     if _matters(lag := _mean(np.asarray(client.loop_lag_ms, dtype=np.float64)), ttft):
         reasons.append(f"the client's loop was {lag:.1f} ms behind on average, {lag / ttft:.1%} of a first token's "
                        "time; leave it a processor of its own")  # fmt: skip
@@ -111,15 +116,18 @@ def _matters(lag_ms: float, figure_ms: float) -> bool:
 
 
 # No answer arrives before it is made, so a client that is faster than the server by this much has not seen what the
-# server served; one for which a request lasts twice as long has mostly measured what lies between the two.
-EARLY, LATE = 0.9, 2.0
+# server served; one for which a request lasts twice as long has mostly measured what lies between the two. Not for
+# less than a tenth of a second, as far as a distant server's network may be.
+EARLY, LATE, LATE_MS = 0.9, 2.0, 100
 
 
 def _wild(reconciled: Mapping[str, float | None]) -> Reasons:
     reasons = Reasons()
-    for name, most in (("ttft", np.inf), ("e2el", LATE)):
-        ratio = reconciled.get(f"reconcile.{name}_mean_ratio")
-        if ratio is not None and not EARLY <= ratio <= most:
+    for name in ("ttft", "e2el"):
+        ratio, excess_ms = (reconciled.get(f"reconcile.{name}_mean_{what}") for what in ("ratio", "excess_ms"))
+        if ratio is None or excess_ms is None:
+            continue
+        if ratio < EARLY or (name == "e2el" and ratio > LATE and excess_ms > LATE_MS):
             reasons.append(f"the mean {name} is {ratio:.2f} times the server's own; something between the two, "
                            "or one of the two clocks, is not what it seems")  # fmt: skip
     return reasons
@@ -135,15 +143,18 @@ def bound_reasons(figures: Mapping[str, float | None], bounds: PhysicalBounds) -
               if (value := figures.get(name)) is not None and value > bound * (1 + MOVED)))  # fmt: skip
 
 
-def machine_reasons(samples: Samples) -> tuple[str, ...]:
-    """What the card and the host did to a measurement that went on from the first sample to the last."""
-    if len(samples.at_ns) < 2 or not samples.duration_s:
-        return ()
-    return (*_stolen(samples), *_foreign(samples), *_slowed(samples), *_moved(samples))
+def host_reasons(samples: Samples) -> tuple[str, ...]:
+    """Whom the host's processors worked for besides, from the first sample to the last."""
+    return (*_stolen(samples), *_foreign(samples)) if samples.duration_s else ()
+
+
+def card_reasons(samples: Samples) -> tuple[str, ...]:
+    """What the card, or somebody else on it, did to a measurement, from the first sample to the last."""
+    return (*_slowed(samples), *_moved(samples)) if samples.duration_s else ()
 
 
 STOLEN = MOVED  # of the processors' time that was wanted: all of it may have been the engine's
-GRAIN_S = 0.05  # the kernel counts ticks of 10 ms
+GRAIN_S = 0.1  # the kernel counts ticks of 10 ms
 
 
 def _stolen(samples: Samples) -> Reasons:
@@ -156,6 +167,7 @@ def _stolen(samples: Samples) -> Reasons:
 # Work of others on N processors, none of them to spare, slows the rest by up to its share of the N: 1 % of each. Below
 # a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike.
 FOREIGN_SHARE, HOUSEKEEPING = MOVED, 0.05
+FOREIGN_GRAIN_S = 0.5  # ticks of many processes: in seconds of measuring less than this cannot be told
 TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing
 _NAMED = 3
 
@@ -166,7 +178,8 @@ def _foreign(samples: Samples) -> Reasons:
     if foreign_s is None or idle_s is None or not len(samples.known("engine.cpu_s")):
         return []
     took, idle = foreign_s / samples.duration_s, idle_s / samples.duration_s
-    if took <= max(HOUSEKEEPING, FOREIGN_SHARE * samples.cores) or idle >= TO_SPARE:
+    most = max(FOREIGN_GRAIN_S / samples.duration_s, HOUSEKEEPING, FOREIGN_SHARE * samples.cores)
+    if took <= most or idle >= TO_SPARE:
         return []
     named = [f"{use.name} (process {use.pid}) {use.cpu_s / samples.duration_s:.2f}" for use in samples.foreign[:_NAMED]]
     unseen = foreign_s - sum(use.cpu_s for use in samples.foreign)

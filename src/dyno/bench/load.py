@@ -73,7 +73,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     began, cpu_began = perf_counter(), thread_time()
     traffic = drive(server.endpoint, requests, load.concurrency, probe, on_progress)
-    client = ClientCost(cpu_share=(thread_time() - cpu_began) / (perf_counter() - began))
+    client = ClientCost(thread_time() - cpu_began, perf_counter() - began)
     answers = [read_answer(transcript) for transcript in traffic.transcripts]
     records = gather(traffic.transcripts, answers)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
