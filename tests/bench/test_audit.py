@@ -65,8 +65,8 @@ class TestLoad:
         {"records": late(3.9)},
         {"reconciled": {"reconcile.ttft_mean_ratio": 3.0, "reconcile.ttft_mean_excess_ms": 200}},
         {"reconciled": {"reconcile.e2el_mean_ratio": 2.5, "reconcile.e2el_mean_excess_ms": 60}},
-        {"load": dataclasses.replace(LOAD, prefix_len=5), "counted": dataclasses.replace(COUNTED, prefix_cache_hits=99)},
-    ], ids=["a short start", "1 %", "under 1 %", "a network", "a near network", "hits that are meant"])  # fmt: skip
+        {"load": dataclasses.replace(LOAD, prefix_len=5), "counted": Counters(160, 400, 400, 200)},
+    ], ids=["a short start", "1 %", "under 1 %", "a network", "a near network", "meant hits"])  # fmt: skip
     def test_what_moves_no_figure_by_1_percent_voids_nothing(self, harmless) -> None:
         assert reasons(**harmless) == ()
 
