@@ -57,3 +57,18 @@ def test_what_is_no_metric_is_none(text):
 
 def test_a_server_that_is_not_there_has_no_metrics():
     assert scrape("http://127.0.0.1:9", timeout_s=0.5) is None
+
+
+def test_a_histogram_is_over_all_label_sets():
+    metrics = parse(REAL)
+    assert metrics is not None
+    ttft = metrics.histogram("vllm:time_to_first_token_seconds")
+    assert ttft is not None
+    assert (ttft.count, round(ttft.sum, 4), ttft.bounds[:4]) == (3, 0.0444, (0.001, 0.005, 0.01, 0.02))
+    assert [ttft.bounds[ttft.bucket(share)] for share in (0.3, 0.5, 0.99)] == [0.01, 0.02, 0.04]
+    twice = parse(REAL + REAL.replace('engine="0"', 'engine="1"'))
+    assert twice is not None
+    both = twice.histogram("vllm:time_to_first_token_seconds")
+    assert both is not None
+    assert (both.count, both - ttft) == (6, ttft)
+    assert metrics.histogram("vllm:no_such_thing") is None

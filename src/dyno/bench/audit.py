@@ -1,27 +1,232 @@
-"""Whether a load proves anything: pure rules over its records and the server's own counters."""
+"""Whether a load proves anything: pure rules over what is known of it, each threshold beside its rule.
 
-from collections.abc import Sequence
+A rule voids when what it found could have moved a figure by more than 1 %.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dyno.bench.counters import Counters
 from dyno.bench.record import Load
-from dyno.bench.stats import Records, total
+from dyno.bench.stats import Records, e2el_ms, total, ttft_ms
+from dyno.hardware.nvml import THROTTLE_REASONS
+from dyno.hardware.sampler import Samples
+from dyno.units import format_bytes
+
+Reasons = list[str]
+MOVED = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCost:
+    """What the client itself did to a load; None and nothing where it was not looked at.
+
+    `cpu_s` of `wall_s`: the work of its busiest loop. `loop_lag_ms`: how late a loop woke, at regular times.
+    `backlog_s`: how long bytes had lain unread when looked for, on average.
+    """
+
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    loop_lag_ms: Sequence[float] = ()
+    backlog_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalBounds:
+    """What no figure can beat, by its name: `{"tpot_ms.p50": 3.1}` at least, `{"output_throughput": 9000}` at most."""
+
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What there is about one load. `details` are the server's own words, `reconciled` the figures of `reconcile`."""
+
+    records: Records
+    counted: Counters
+    load: Load
+    details: Sequence[str] = ()
+    client: ClientCost = ClientCost()
+    reconciled: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def void_reasons(evidence: Evidence) -> tuple[str, ...]:
+    """Why the load is void, in sentences for a person; empty when it is valid."""
+    return (*_server(evidence), *_client(evidence.records, evidence.client), *_wild(evidence.reconciled))
+
 
 UNMEANT_HITS = 0.05  # of the prompt tokens; a chat template in front of every prompt stays below it
 
 
-def void_reasons(records: Records, counted: Counters, load: Load, details: Sequence[str] = ()) -> tuple[str, ...]:
-    """Why the load is void, in sentences for a person; empty when it is valid. `details` are the server's own words."""
-    reasons = []
+def _server(evidence: Evidence) -> Reasons:
+    records, counted, reasons = evidence.records, evidence.counted, Reasons()
     if errors := records.errors:
         kinds = ", ".join(f"{kind} ({number})" for kind, number in sorted(errors.items(), key=lambda item: -item[1]))
-        said = next((f'; the server said: "{detail}"' for detail in details if detail), "")
+        said = next((f'; the server said: "{detail}"' for detail in evidence.details if detail), "")
         reasons.append(f"{sum(errors.values())} of {len(records.outcomes)} requests failed: {kinds}{said}")
     told = total(records.output_tokens)
     if not errors and None not in (told, counted.generation_tokens) and told != counted.generation_tokens:
         reasons.append(f"the server's usage says {told} output tokens, its counter {counted.generation_tokens:.0f}; "
                        "somebody else used it, or tokens were lost")  # fmt: skip
     hits, queries = counted.prefix_cache_hits, counted.prefix_cache_queries
-    if not load.prefix_len and hits and queries and hits > UNMEANT_HITS * queries:
+    if not evidence.load.prefix_len and hits and queries and hits > UNMEANT_HITS * queries:
         reasons.append(f"the prefix cache answered {hits:.0f} of {queries:.0f} prompt tokens though no prompt repeats; "
                        "use another seed")  # fmt: skip
-    return tuple(reasons)
+    return reasons
+
+
+# Up to here what the client costs is what the lags say. Above it a second in which tokens come a quarter faster than on
+# average is one in which the client is behind, and stamps are then of its reading.
+BUSY_CLIENT = 0.8
+CLIENT_START_S = 0.5  # less work than that is mostly the opening of connections
+ONE_TURN_S = 0.05  # less lag than that, over all requests, is one turn of the scheduler
+NO_LAG_MS = 1.0  # a timer's own grain: nothing shorter can be told from none
+
+
+def _client(records: Records, client: ClientCost) -> Reasons:
+    """Sending late lowers the rate by lag over e2el; stamping late adds to every ttft, the shortest of the figures."""
+    reasons, done, ttft = Reasons(), records.completed, _mean(ttft_ms(records))
+    if client.cpu_s > max(CLIENT_START_S, BUSY_CLIENT * client.wall_s):
+        reasons.append(f"the client used {client.cpu_s / client.wall_s:.0%} of a processor, so it may have been the "
+                       "bottleneck; use more client processes or a faster machine")  # fmt: skip
+    late_s = float((records.sent_ns - records.intended_ns)[done].sum()) / 1e9
+    if late_s > max(ONE_TURN_S, MOVED * (answering_s := float(e2el_ms(records).sum()) / 1e3)):
+        reasons.append(f"the client sent {late_s / done.sum() * 1e3:.1f} ms late on average, "
+                       f"{late_s / answering_s:.1%} of a request's time")  # fmt: skip
+    if _matters(lag := _mean(np.asarray(client.loop_lag_ms, dtype=np.float64)), ttft):
+        reasons.append(f"the client's loop was {lag:.1f} ms behind on average, {lag / ttft:.1%} of a first token's "
+                       "time; leave it a processor of its own")  # fmt: skip
+    if _matters(backlog := (client.backlog_s or 0) * 1000, ttft):
+        reasons.append(f"answers lay unread for {backlog:.1f} ms on average, {backlog / ttft:.1%} of a first token's "
+                       "time; the client could not keep up")  # fmt: skip
+    return reasons
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _matters(lag_ms: float, figure_ms: float) -> bool:
+    return figure_ms > 0 and lag_ms > max(NO_LAG_MS, MOVED * figure_ms)
+
+
+# No answer arrives before it is made, so a client that is faster than the server by this much has not seen what the
+# server served; one for which a request lasts twice as long has mostly measured what lies between the two. Not for
+# less than a tenth of a second, as far as a distant server's network may be.
+EARLY, LATE, LATE_MS = 0.9, 2.0, 100
+
+
+def _wild(reconciled: Mapping[str, float | None]) -> Reasons:
+    reasons = Reasons()
+    for name in ("ttft", "e2el"):
+        ratio, excess_ms = (reconciled.get(f"reconcile.{name}_mean_{what}") for what in ("ratio", "excess_ms"))
+        if ratio is None or excess_ms is None:
+            continue
+        if ratio < EARLY or (name == "e2el" and ratio > LATE and excess_ms > LATE_MS):
+            reasons.append(f"the mean {name} is {ratio:.2f} times the server's own; something between the two, "
+                           "or one of the two clocks, is not what it seems")  # fmt: skip
+    return reasons
+
+
+def bound_reasons(figures: Mapping[str, float | None], bounds: PhysicalBounds) -> tuple[str, ...]:
+    """Figures that beat what physics allows, by more than the 1 % to which a bound is known."""
+    return (*(f"{name} is {value:,.4g}, and less than {bound:,.4g} is not possible on this machine"
+              for name, bound in bounds.at_least.items()
+              if (value := figures.get(name)) is not None and value < bound * (1 - MOVED)),
+            *(f"{name} is {value:,.4g}, and more than {bound:,.4g} is not possible on this machine"
+              for name, bound in bounds.at_most.items()
+              if (value := figures.get(name)) is not None and value > bound * (1 + MOVED)))  # fmt: skip
+
+
+def host_reasons(samples: Samples) -> tuple[str, ...]:
+    """Whom the host's processors worked for besides, from the first sample to the last."""
+    return (*_stolen(samples), *_foreign(samples)) if samples.duration_s else ()
+
+
+def card_reasons(samples: Samples) -> tuple[str, ...]:
+    """What the card, or somebody else on it, did to a measurement, from the first sample to the last."""
+    return (*_slowed(samples), *_moved(samples)) if samples.duration_s else ()
+
+
+STOLEN = MOVED  # of the processors' time that was wanted: all of it may have been the engine's
+GRAIN_S = 0.1  # the kernel counts ticks of 10 ms
+
+
+def _stolen(samples: Samples) -> Reasons:
+    stolen, busy = samples.gained("host.steal_s") or 0, samples.gained("host.busy_s") or 0
+    if stolen <= max(GRAIN_S, STOLEN * (stolen + busy)):
+        return []
+    return [f"the hypervisor took {stolen:.1f} s of the {stolen + busy:.1f} s that the processors were wanted for"]
+
+
+# Work of others on N processors, none of them to spare, slows the rest by up to its share of the N: 1 % of each. Below
+# a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike.
+FOREIGN_SHARE, HOUSEKEEPING = MOVED, 0.05
+FOREIGN_GRAIN_S = 0.5  # ticks of many processes: in seconds of measuring less than this cannot be told
+TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing
+_NAMED = 3
+
+
+def _foreign(samples: Samples) -> Reasons:
+    """Without the engine's own processes among the trees, what it spins would be taken for others' work."""
+    foreign_s, idle_s = samples.foreign_cpu_s, samples.gained("host.idle_s")
+    if foreign_s is None or idle_s is None or not len(samples.known("engine.cpu_s")):
+        return []
+    took, idle = foreign_s / samples.duration_s, idle_s / samples.duration_s
+    most = max(FOREIGN_GRAIN_S / samples.duration_s, HOUSEKEEPING, FOREIGN_SHARE * samples.cores)
+    if took <= most or idle >= TO_SPARE:
+        return []
+    named = [f"{use.name} (process {use.pid}) {use.cpu_s / samples.duration_s:.2f}" for use in samples.foreign[:_NAMED]]
+    unseen = foreign_s - sum(use.cpu_s for use in samples.foreign)
+    if unseen > foreign_s / 2:
+        named.append(f"processes that cannot be seen from here {unseen / samples.duration_s:.2f}")
+    return [f"other processes took {took:.2f} of a processor while none of the {samples.cores} was to spare: "
+            f"{', '.join(named)}; measure when they are done"]  # fmt: skip
+
+
+SLOWED_TIME = MOVED  # of the time, by the card's own counter
+# Of the samples, where there is no counter: a slowdown by a fifth in so many of them is 1 % of the mean.
+SLOWED_SAMPLES = 0.05
+SLOWDOWNS = 0x008 | 0x020 | 0x040 | 0x080  # not the power cap: under load it is the usual state of many cards
+IDLE = 0x001
+
+
+def _slowed(samples: Samples) -> Reasons:
+    hot_s, mask = samples.gained("card.too_hot_s") or 0, samples.known("card.clock_reasons").astype(np.int64)
+    share = float(np.mean(mask & SLOWDOWNS != 0)) if len(mask) else 0.0
+    if hot_s <= SLOWED_TIME * samples.duration_s and share <= SLOWED_SAMPLES:
+        return []
+    words = [word for bit, word in THROTTLE_REASONS.items() if bit & SLOWDOWNS and (mask & bit).any()]
+    peak = samples.peak("card.temperature_c")
+    how = f"{hot_s:.1f} s of {samples.duration_s:.0f} s" if hot_s else f"{share:.0%} of the samples"
+    return [f"the card slowed itself down in {how} ({', '.join(words) or 'heat'}"
+            f"{'' if peak is None else f', up to {peak:.0f} degrees C'}); cool it or limit its power"]  # fmt: skip
+
+
+OTHERS_BYTES = 64 << 20  # more than a desktop's windows come and go; who allocates as much is at work on the card
+LOADED_PERCENT = 50  # less busy than that a card lowers its clocks by itself
+
+
+def _moved(samples: Samples) -> Reasons:
+    """Who sets a limit or a clock while something is measured makes two measurements of it."""
+    reasons, busy = Reasons(), samples.columns.get("card.busy_percent", np.empty(0))
+    clock = samples.columns.get("card.memory_clock_mhz", np.empty(0))
+    loaded = clock[busy >= LOADED_PERCENT] if len(busy) == len(clock) else clock[:0]
+    for what, values, unit in (("power limit", samples.known("card.power_limit_w"), "W"),
+                               ("memory clock", loaded[~np.isnan(loaded)], "MHz")):  # fmt: skip
+        if len(values) and values.min() < values.max() * (1 - MOVED):
+            reasons.append(f"the card's {what} moved between {values.min():.0f} and {values.max():.0f} {unit}")
+    mask = samples.known("card.clock_reasons").astype(np.int64)
+    set_by_hand = mask[mask & IDLE == 0] & 0x002 != 0
+    if len(set_by_hand) and SLOWED_SAMPLES < set_by_hand.mean() < 1 - SLOWED_SAMPLES:
+        reasons.append("somebody set or released the card's clocks meanwhile")
+    others = samples.known("card.others_bytes")
+    if len(others) and others.max() - others.min() > OTHERS_BYTES:
+        reasons.append("memory of other processes on the card moved between "
+                       f"{format_bytes(int(others.min()))} and {format_bytes(int(others.max()))}")  # fmt: skip
+    return reasons

@@ -1,34 +1,47 @@
-"""What the server itself counted: vLLM's counters before and after a load."""
+"""What the server itself counted: vLLM's counters and histograms before and after a load."""
 
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from typing import Any
 
-from dyno.engine.metrics import parse, scrape
+from dyno.engine.metrics import Histogram, parse, scrape
 
 _SETTLE_S = 2.0
 _LOOK_EVERY_S = 0.05
 _KV_USAGE = "vllm:kv_cache_usage_perc"
+_TOTALS = ("generation_tokens", "prompt_tokens", "prefix_cache_queries", "prefix_cache_hits")
+_HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latency")
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """vLLM's counters, in tokens, at one moment or between two; None where the server has no such counter."""
+    """vLLM's counters, in tokens, and histograms, in seconds, at one moment or between two.
+
+    None where the server has no such series.
+    """
 
     generation_tokens: float | None = None
     prompt_tokens: float | None = None
     prefix_cache_queries: float | None = None
     prefix_cache_hits: float | None = None
+    ttft: Histogram | None = None
+    itl: Histogram | None = None
+    e2el: Histogram | None = None
 
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""
-        return Counters(*(None if now is None or then is None else now - then
-                          for now, then in zip(astuple(self), astuple(before), strict=True)))  # fmt: skip
+        pairs: list[tuple[Any, Any]] = [(getattr(self, name), getattr(before, name)) for name in Counters.__slots__]
+        return Counters(*(None if now is None or then is None else now - then for now, then in pairs))
 
 
 def read_counters(url: str) -> Counters:
     """The counters now."""
     metrics = scrape(url)
-    return Counters() if metrics is None else Counters(*(metrics.total(f"vllm:{name}") for name in Counters.__slots__))
+    if metrics is None:
+        return Counters()
+    generation, prompt, queries, hits = (metrics.total(f"vllm:{name}") for name in _TOTALS)
+    ttft, itl, e2el = (metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS)
+    return Counters(generation, prompt, queries, hits, ttft, itl, e2el)
 
 
 def settled_counters(url: str, before: Counters, output_tokens: int | None) -> Counters:

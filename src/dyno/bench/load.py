@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter, thread_time
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from dyno._version import __version__
 from dyno.bench import stats
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
-from dyno.bench.audit import void_reasons
+from dyno.bench.audit import ClientCost, Evidence, void_reasons
 from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
 from dyno.bench.fleet import Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
+from dyno.bench.reconcile import reconcile
 from dyno.bench.record import Load, Target
 from dyno.bench.reduce import Done, Reducer
 from dyno.bench.stats import UNKNOWN, Records
@@ -44,6 +46,7 @@ class Measurement:
     counted: Counters
     kv_usage_peak: float | None
     void: tuple[str, ...]
+    reconciled: dict[str, float | None]  # figures of `reconcile`
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,22 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    began, cpu_began = perf_counter(), thread_time()
     done, pages = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
+    # Several processes share the work, and what each of them used is not told.
+    client = ClientCost(thread_time() - cpu_began, perf_counter() - began) if processes == 1 else ClientCost()
     records = gather(done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
+    reconciled = reconcile(records, counted)
     details = [_without(server.key, one.answer.detail) for one in done]
-    void = void_reasons(records, counted, load, details)
+    void = void_reasons(Evidence(records, counted, load, details, client, reconciled))
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
-            "extras": extras, "counted": asdict(counted), "void": void})  # fmt: skip
+            "extras": extras, "counted": asdict(counted), "reconciled": reconciled, "void": void})  # fmt: skip
     usages = (kv_usage(body) for page in pages if (body := _body(page)) is not None)
     kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
-    return Measurement(records, counted, kv_usage_peak, void)
+    return Measurement(records, counted, kv_usage_peak, void, reconciled)
 
 
 def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:

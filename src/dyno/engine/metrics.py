@@ -1,5 +1,6 @@
 """A server's Prometheus metrics at one moment."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,31 @@ from prometheus_client.parser import text_string_to_metric_families
 from dyno.engine.client import fetch
 
 Sample = tuple[Mapping[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Observations by bucket, at one moment or between two: `counts[i]` of them were at most `bounds[i]`.
+
+    The last count has no bound and is of all.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+    sum: float
+
+    @property
+    def count(self) -> float:
+        return self.counts[-1]
+
+    def __sub__(self, before: "Histogram") -> "Histogram":
+        """What was observed since `before`."""
+        counts = tuple(now - then for now, then in zip(self.counts, before.counts, strict=False))
+        return Histogram(self.bounds, counts, self.sum - before.sum)
+
+    def bucket(self, share: float) -> int:
+        """The index of the bucket that holds this quantile."""
+        return bisect_left(self.counts, share * self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +49,17 @@ class Metrics:
         """The sum over all label sets, None when there is no such series. A counter's `_total` may be left out."""
         samples = self._of(name)
         return sum(value for _, value in samples) if samples else None
+
+    def histogram(self, name: str) -> Histogram | None:
+        """All label sets together, None when there is no such histogram."""
+        counts: dict[float, float] = {}
+        for labels, value in self._of(f"{name}_bucket"):
+            bound = float(labels["le"])
+            counts[bound] = counts.get(bound, 0) + value
+        bounds, total = sorted(counts), self.total(f"{name}_sum")
+        if not bounds or total is None:
+            return None
+        return Histogram(tuple(bounds[:-1]), tuple(counts[bound] for bound in bounds), total)
 
     def labels(self, name: str) -> Mapping[str, str] | None:
         """The labels of the first label set."""

@@ -97,6 +97,11 @@ class EngineProcess:
             self._fail(timed_out=False)
         return self._failure
 
+    @property
+    def pid(self) -> int | None:
+        """The first of the engine's processes, None when there is none."""
+        return self._leash.engine if self._leash else None
+
     def rss_bytes(self) -> int | None:
         """Resident memory of the engine's processes together; pages they share count once for each."""
         leash = self._leash

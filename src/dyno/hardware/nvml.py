@@ -3,7 +3,7 @@
 Every function takes the library as its last argument, `pynvml` by default, so that a recorded one can stand in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import PurePath
@@ -15,7 +15,7 @@ from dyno.hardware.spec import Gpu, GpuProcess
 T = TypeVar("T")
 
 # Bits of NVML's clocks event reasons. Idle (bit 0) slows nothing down that is asked for, and has no word.
-_THROTTLE_REASONS: Mapping[int, str] = {
+THROTTLE_REASONS: Mapping[int, str] = {
     0x002: "application clocks",
     0x004: "power cap",
     0x008: "hardware slowdown",
@@ -71,6 +71,54 @@ def gpu_temperature(uuid: str, library: ModuleType | None = None) -> float | Non
     """The card's temperature in degrees C. None when the card does not say."""
     card = _find(uuid, library)
     return _temperature(*card) if card else None
+
+
+class CardReader:
+    """Asks one card again and again, cheaply: what it refuses at first it is not asked any more."""
+
+    def __init__(self, library: ModuleType, handle: object) -> None:
+        self._library, self._handle = library, handle
+        ask = partial(_ask, library)
+        questions: Mapping[str, Callable[[], float | None]] = {
+            "temperature_c": partial(_temperature, library, handle),
+            "power_w": lambda: _watts(ask(library.nvmlDeviceGetPowerUsage, handle)),
+            "power_limit_w": lambda: _watts(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            "sm_clock_mhz": lambda: ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM),
+            "memory_clock_mhz": lambda: ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM),
+            "clock_reasons": lambda: ask(library.nvmlDeviceGetCurrentClocksEventReasons, handle),
+            "memory_used_bytes": lambda: getattr(_memory(library, handle), "used", None),
+            "energy_j": lambda: _watts(ask(library.nvmlDeviceGetTotalEnergyConsumption, handle)),
+            "busy_percent": lambda: getattr(ask(library.nvmlDeviceGetUtilizationRates, handle), "gpu", None),
+            "power_capped_s": lambda: self._slowed_s(library.NVML_PERF_POLICY_POWER),
+            "too_hot_s": lambda: self._slowed_s(library.NVML_PERF_POLICY_THERMAL),
+        }
+        self._questions = {name: question for name, question in questions.items() if question() is not None}
+
+    def read(self, own: Collection[int]) -> dict[str, float]:
+        """What the card tells now, by column; `own` are the processes whose memory is not somebody else's.
+
+        `clock_reasons` is NVML's mask; `..._s` and `energy_j` are counters.
+        """
+        told = {name: question() for name, question in self._questions.items()}
+        told["others_bytes"] = self._others_bytes(own)
+        return {name: float(value) for name, value in told.items() if value is not None}
+
+    def _slowed_s(self, policy: int) -> float | None:
+        violation = _ask(self._library, self._library.nvmlDeviceGetViolationStatus, self._handle, policy)
+        return None if violation is None else violation.violationTime / 1e9
+
+    def _others_bytes(self, own: Collection[int]) -> float | None:
+        """None when none of the processes is known to be ours: a container's process ids are not the card's."""
+        found = {process.pid: process.usedGpuMemory or 0 for process in _running(self._library, self._handle)}
+        if found.keys().isdisjoint(own):
+            return None
+        return sum(used for pid, used in found.items() if pid not in own)
+
+
+def open_card(uuid: str, library: ModuleType | None = None) -> CardReader | None:
+    """The card with this UUID, None when there is none."""
+    card = _find(uuid, library)
+    return CardReader(*card) if card else None
 
 
 @cache
@@ -143,10 +191,20 @@ def _temperature(library: ModuleType, handle: object) -> float | None:
 
 def _processes(library: ModuleType, handle: object) -> tuple[GpuProcess, ...]:
     found: dict[int, GpuProcess] = {}
-    for question in (library.nvmlDeviceGetComputeRunningProcesses, library.nvmlDeviceGetGraphicsRunningProcesses):
-        for process in _ask(library, question, handle) or ():
-            found[process.pid] = GpuProcess(process.pid, _process_name(library, process.pid), process.usedGpuMemory)
+    for process in _running(library, handle):
+        found[process.pid] = GpuProcess(process.pid, _process_name(library, process.pid), process.usedGpuMemory)
     return tuple(found[pid] for pid in sorted(found))
+
+
+class _Running(Protocol):
+    pid: int
+    usedGpuMemory: int | None
+
+
+def _running(library: ModuleType, handle: object) -> list[_Running]:
+    """Those that compute and those that draw; who does both is there twice."""
+    compute = _ask(library, library.nvmlDeviceGetComputeRunningProcesses, handle)
+    return [*(compute or ()), *(_ask(library, library.nvmlDeviceGetGraphicsRunningProcesses, handle) or ())]
 
 
 def _process_name(library: ModuleType, pid: int) -> str:
@@ -166,7 +224,7 @@ def _watts(milliwatts: float | None) -> float | None:
 
 
 def _throttle_reasons(mask: int | None) -> tuple[str, ...] | None:
-    return None if mask is None else tuple(word for bit, word in _THROTTLE_REASONS.items() if mask & bit)
+    return None if mask is None else tuple(word for bit, word in THROTTLE_REASONS.items() if mask & bit)
 
 
 def _truth(value: int | None) -> bool | None:

@@ -1,10 +1,12 @@
 """One launch: an engine is started, takes the tests it owes, is stopped; each finished test is one Step on disk."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dyno.bench.audit import card_reasons, host_reasons
 from dyno.bench.record import ScenarioResult, Target
 from dyno.bench.scenarios import run_scenario
 from dyno.engine.environment import Environment
@@ -12,8 +14,8 @@ from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Cause, Failure
 from dyno.engine.process import EngineProcess
 from dyno.errors import DynoError, EngineFailed
+from dyno.hardware.sampler import PEAKS, Samples, watch
 from dyno.study.journal import NoteLine, StepLine, append, read_journal
-from dyno.study.peaks import Peaks, PeakSampler
 from dyno.study.progress import ProgressKind
 from dyno.study.schedule import LaunchPlan
 from dyno.study.spec import StudySpec
@@ -22,6 +24,8 @@ from dyno.study.trial import Candidate, Step, StepState
 
 # Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
 SPECIAL_SHARE = 16
+# "1": this machine is never free of others' work, so what they take of its processors is noted and voids nothing.
+SHARED_MACHINE = "DYNO_SHARED_MACHINE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +89,28 @@ class Launch:
         """Take one test and write it down. False when the engine failed in it."""
         began = _Began()
         self.tell("test", test)
-        with PeakSampler(engine.rss_bytes, self.session.device_uuid) as sampler:
+        with watch(engine.pid, self.session.device_uuid) as sampler:
             result, refused = self.run(engine, facts, test)
         if failure := engine.died() or refused:
             self.write(replace(self.step(test, began, "failed"), failure=failure))
             return False
-        figures = result.figures | sampler.peaks.figures()
-        void = result.void
+        figures = result.figures | sampler.samples.peaks()
+        void = (*result.void, *self.machine_reasons(test, sampler.samples))
         objective = self.session.spec.objective
         if test == "throughput" and not void and figures.get(objective.figure) is None:
             void = (f"the server told nothing from which {objective.name} could be had",)
         raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
         self.write(replace(self.step(test, began, "void" if void else "complete", figures), void=void, raw=raw))
         return True
+
+    def machine_reasons(self, test: str, samples: Samples) -> tuple[str, ...]:
+        """Why the machine voids a test. Others' work on its processors is only noted where the user expects it."""
+        of_host = host_reasons(samples)
+        if os.environ.get(SHARED_MACHINE) != "1":
+            return (*of_host, *card_reasons(samples))
+        for reason in of_host:
+            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
+        return card_reasons(samples)
 
     def run(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
         edge = self.session.vocab_size // SPECIAL_SHARE
@@ -113,7 +126,7 @@ class Launch:
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
         steps = [step for step in read_journal(self.session.folder).steps if step.launch == self.plan.launch]
-        peaks = {name: _peak(steps, name) for name in (*Peaks().figures(), "kv_usage_peak")}
+        peaks = {name: _peak(steps, name) for name in (*PEAKS, "kv_usage_peak")}
         return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
                         "max_concurrency": facts.max_concurrency}  # fmt: skip
 
