@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dyno.errors import InputError
-from dyno.study.spec import SpecFile, parse_spec, read_spec, spec_schema
+from dyno.study.spec import MORE_TESTS, TESTS, SpecFile, parse_spec, read_spec, spec_schema
 from dyno.workload import PRESETS
 
 
@@ -67,6 +67,11 @@ def test_quantities_are_read_with_their_units():
 
 def test_startup_throughput_and_memory_are_always_taken():
     assert parse_spec({"model": "m", "tests": ["ttft"]})[1].tests == ("startup", "ttft", "throughput", "memory")
+
+
+def test_tests_that_take_long_are_taken_only_when_they_are_named():
+    assert parse_spec({"model": "m"})[1].tests == TESTS
+    assert parse_spec({"model": "m", "tests": MORE_TESTS})[1].tests == ("startup", "throughput", *MORE_TESTS, "memory")
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- just\n- a list\n", "", "3", "a: 1\na: 2\n"])

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dyno.bench.record import ScenarioResult, Target
-from dyno.bench.scenarios import run_scenario
+from dyno.bench.run import Run
+from dyno.bench.scenarios import run_test
 from dyno.engine.environment import Environment
 from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Cause, Failure
@@ -99,7 +100,8 @@ class Launch:
         workload, seed = self.session.spec.workload, self.plan.seed(self.session.spec.seed, test)
         folder = self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
         try:
-            return run_scenario(test, target, workload, seed, facts.max_model_len, folder, None), None
+            run = Run(target, workload, seed, facts.max_model_len, folder, limits=self.session.spec.limits)
+            return run_test(test, run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
@@ -136,6 +138,7 @@ def _peak(steps: list[Step], figure: str) -> float | None:
 _TELLING = {"startup": ("ready_s", "s to ready"), "ttft": ("ttft_ms.p50", "ms to the first token"),
             "throughput": ("output_throughput", "tokens/s"), "long_context": ("ttft_ms.p50", "ms to the first token"),
             "prefix_reuse": ("warm_ttft_ms", "ms to the first token of a repeated prefix"),
+            "context": ("ttft_ms.p50", "ms to the first token of the longest prompt"),
             "memory": ("kv_cache_tokens", "KV tokens")}  # fmt: skip
 
 
