@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from tests.bench.scripted import Script, ScriptedServer, playing
 
+import dyno
 from dyno.engine.client import health
 from dyno.testing.fake_engine import write_site
+
+SOURCE = Path(dyno.__file__).parents[1]  # of this checkout, whichever is installed
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def engine(tmp_path):
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         words = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", "m", "--port", port, *flags]
-        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(site), **variables},
+        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": f"{site}:{SOURCE}", **variables},
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         running.append(process)
         url = f"http://127.0.0.1:{port}"

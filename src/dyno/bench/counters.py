@@ -12,12 +12,19 @@ _KV_USAGE = "vllm:kv_cache_usage_perc"
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """vLLM's counters, in tokens, at one moment or between two; None where the server has no such counter."""
+    """vLLM's counters at one moment or between two, in tokens unless named; None where the server has no such counter.
+
+    The last four are of requests that have ended: how long they waited to be scheduled, and then for a first token.
+    """
 
     generation_tokens: float | None = None
     prompt_tokens: float | None = None
     prefix_cache_queries: float | None = None
     prefix_cache_hits: float | None = None
+    request_queue_time_seconds_sum: float | None = None
+    request_queue_time_seconds_count: float | None = None
+    request_prefill_time_seconds_sum: float | None = None
+    request_prefill_time_seconds_count: float | None = None
 
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""

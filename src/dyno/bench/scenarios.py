@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from dyno.bench import stats
+from dyno.bench.concurrency import find_capacity
 from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
@@ -108,6 +109,7 @@ def _one_load(name: str, run: Run) -> ScenarioResult:
 SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
     **{name: partial(_one_load, name) for name in _OF_ONE_LOAD},
     "context": _context,
+    "concurrency": find_capacity,
 })  # fmt: skip
 
 

@@ -139,6 +139,7 @@ _TELLING = {"startup": ("ready_s", "s to ready"), "ttft": ("ttft_ms.p50", "ms to
             "throughput": ("output_throughput", "tokens/s"), "long_context": ("ttft_ms.p50", "ms to the first token"),
             "prefix_reuse": ("warm_ttft_ms", "ms to the first token of a repeated prefix"),
             "context": ("ttft_ms.p50", "ms to the first token of the longest prompt"),
+            "concurrency": ("output_throughput", "tokens/s at the capacity or the knee"),
             "memory": ("kv_cache_tokens", "KV tokens")}  # fmt: skip
 
 

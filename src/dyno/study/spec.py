@@ -15,7 +15,7 @@ from dyno.workload import Limit, Objective, Workload, parse_limits, workload_fro
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
 # Tests that take their time: only when they are named. `memory` stays last, as it tells the peaks of all others.
-MORE_TESTS = ("context",)
+MORE_TESTS = ("context", "concurrency")
 ALL_TESTS = (*TESTS[:-1], *MORE_TESTS, "memory")
 
 # So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
