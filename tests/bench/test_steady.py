@@ -65,6 +65,11 @@ def test_an_interval_holds_the_true_slope_as_often_as_it_says():
     assert 0.91 <= np.mean([line.low <= 3 <= line.high for line in lines]) <= 0.98
 
 
+def test_what_is_large_and_constant_does_not_creep():
+    line = slope(np.arange(50.0) / 3600, np.full(50, 8e9 / 3))
+    assert (line.per_unit, line.low, line.high) == (0.0, 0.0, 0.0)
+
+
 def test_too_little_has_no_slope():
     assert slope(np.arange(9.0), np.arange(9.0)) is None
     assert slope(np.ones(20), np.arange(20.0)) is None

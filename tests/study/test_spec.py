@@ -45,7 +45,8 @@ def test_all_problems_are_reported_together():
 @pytest.mark.parametrize(
     "content",
     [{"pairs": -1}, {"budget": 0}, {"tests": ["speed"]}, {"candidates": {"baseline": "--x"}}, {"objective": "fastest"},
-     {"workload": {"input_len": 0}}, {"seed": 1.5}, {"candidates": ["--x"]}, {"limits": ["x"]}, {"model": ["m"]}],
+     {"workload": {"input_len": 0}}, {"seed": 1.5}, {"candidates": ["--x"]}, {"limits": ["x"]}, {"model": ["m"]},
+     {"duration": "0 s"}],
 )  # fmt: skip
 def test_an_unusable_value_is_one_problem_that_names_its_key(content):
     found = problems({"model": "m"} | content)
@@ -62,6 +63,8 @@ def test_quantities_are_read_with_their_units():
         {"model": "m", "budget": "40m", "limits": {"ttft_p95": "2 s", "vram": "11 GiB", "temperature": "82 C"}}
     )[1]
     assert spec.budget_s == 2400
+    assert spec.duration_s is None
+    assert parse_spec({"model": "m", "duration": "8 h"})[1].duration_s == 8 * 3600
     assert [limit.bound for limit in spec.limits] == [2000.0, 11 * 2**30, 82.0]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dyno.bench import stats
 from dyno.bench.concurrency import find_capacity
+from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
@@ -110,6 +111,8 @@ SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
     **{name: partial(_one_load, name) for name in _OF_ONE_LOAD},
     "context": _context,
     "concurrency": find_capacity,
+    "sustained": sustained,
+    "soak": soak,
 })  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def slope(times: Series, values: Series, confidence: float = 0.95) -> Slope | No
     number = len(times)
     if number < _FEWEST or np.ptp(times) == 0:
         return None
-    moved = times - times.mean()
+    moved, values = times - times.mean(), values - values[0]  # else what is constant and large would seem to creep
     spread = float(moved @ moved)
     per_unit = float(moved @ values) / spread
     residuals = values - values.mean() - per_unit * moved

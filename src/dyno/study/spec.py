@@ -15,7 +15,7 @@ from dyno.workload import Limit, Objective, Workload, parse_limits, workload_fro
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
 # Tests that take their time: only when they are named. `memory` stays last, as it tells the peaks of all others.
-MORE_TESTS = ("context", "concurrency")
+MORE_TESTS = ("context", "concurrency", "sustained", "soak")
 ALL_TESTS = (*TESTS[:-1], *MORE_TESTS, "memory")
 
 # So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
@@ -60,6 +60,7 @@ class SpecFile:
     engine: str | None = None
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
+    duration: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class StudySpec:
     engine: str | None
     device: str | None
     ready_timeout_s: float
+    duration_s: float | None = None  # of `sustained` and of `soak`; None: a minute and ten
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -201,6 +203,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     tests = parsed("tests", lambda: _tests(written.tests))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
+    duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
     if not written.model and "model" not in skip:
@@ -212,7 +215,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s,
+        ready_timeout_s=timeout_s, duration_s=duration_s,
     )  # fmt: skip
 
 
