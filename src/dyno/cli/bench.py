@@ -15,6 +15,8 @@ from dyno.workload import workload_from
 if TYPE_CHECKING:
     from dyno.bench.loadgen import Progress
 
+_TESTS = "ttft, throughput, long_context, prefix_reuse, context, concurrency, sustained, soak"
+
 
 def bench(
     context: typer.Context,
@@ -27,7 +29,7 @@ def bench(
     requests: int | None = typer.Option(None, "--requests", help="Requests that are measured."),
     input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
     output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
-    scenario: list[str] = typer.Option([], "--scenario", help="Test: ttft, throughput, long_context, prefix_reuse."),
+    scenario: list[str] = typer.Option([], "--scenario", help=f"Test: {_TESTS}."),
     seed: int | None = typer.Option(None, "--seed", help="Of prompts; else fresh ones (--url), 0 (MODEL).", min=0),
     raw: Path | None = typer.Option(None, "--raw", help="Folder to keep the raw records in."),
     api_key_env: str | None = typer.Option(None, "--api-key-env", help="The variable that holds the API key."),

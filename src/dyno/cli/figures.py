@@ -63,7 +63,8 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
     for latency in LATENCIES if figures else ():
         values = [figures[figure_of(f"{latency}_{statistic}")] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
-    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if "." not in figure]
+    shown_above = {figure_of(f"{latency}_{statistic}") for latency in LATENCIES for statistic in STATISTICS}
+    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if figure not in shown_above]
     return [*lines, ""]
 
 
