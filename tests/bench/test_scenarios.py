@@ -1,51 +1,23 @@
 """The tests of the set, on the fake engine."""
 
-import os
-import socket
-import subprocess
-import sys
 from itertools import combinations
 
 import pytest
 
 from dyno.bench.record import Target
-from dyno.bench.scenarios import SCENARIOS, long_input_len, plan_load, run_scenario
-from dyno.engine.client import health
+from dyno.bench.run import Run
+from dyno.bench.scenarios import context_lengths, long_input_len, plan_load, run_scenario, run_test
 from dyno.errors import DynoError, InputError
-from dyno.testing.fake_engine import write_site
 from dyno.workload import Workload
 
+ONE_LOAD = ("ttft", "throughput", "long_context", "prefix_reuse")
 WORKLOAD = Workload("small", input_len=64, output_len=8, concurrency=4, num_requests=12)
 
 
-@pytest.fixture
-def engine(tmp_path):
-    """`engine(**variables)` starts a fake engine and returns its URL."""
-    site, running = write_site(tmp_path / "site"), []
-
-    def start(*flags: str, **variables: str) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        words = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", "m", "--port", port, *flags]
-        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(site), **variables},
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        running.append(process)
-        url = f"http://127.0.0.1:{port}"
-        while not health(url):
-            assert process.poll() is None
-        return url
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait()
-
-
-def test_every_test_of_the_set_is_valid_and_none_disturbs_another(engine, tmp_path):
+def test_every_test_of_one_load_is_valid_and_none_disturbs_another(engine, tmp_path):
     target = Target(engine(FAKE_TTFT_MS="20"), "m", token_ids=(100, 4000))
-    results = {name: run_scenario(name, target, WORKLOAD, 5, 2048, tmp_path, None) for name in SCENARIOS}
-    assert {name: result.void for name, result in results.items()} == dict.fromkeys(SCENARIOS, ())
+    results = {name: run_scenario(name, target, WORKLOAD, 5, 2048, tmp_path, None) for name in ONE_LOAD}
+    assert {name: result.void for name, result in results.items()} == dict.fromkeys(ONE_LOAD, ())
     assert all(result.raw == (tmp_path / f"{name}.npz",) for name, result in results.items())
     reuse, throughput = results["prefix_reuse"].figures, results["throughput"].figures
     assert reuse["cold_ttft_ms"] > reuse["warm_ttft_ms"]
@@ -90,10 +62,32 @@ def test_the_tests_own_lengths_fit_the_engine(name, max_model_len):
 
 
 def test_no_two_tests_or_seeds_share_prompts():
-    seeds = {(name, seed): plan_load(name, WORKLOAD, seed, None).seed for name in SCENARIOS for seed in range(5)}
+    seeds = {(name, seed): plan_load(name, WORKLOAD, seed, None).seed for name in ONE_LOAD for seed in range(5)}
     assert all(one != other for one, other in combinations(seeds.values(), 2))
 
 
 def test_an_unknown_test_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="'throughputs' is not known; did you mean 'throughput'"):
         plan_load("throughputs", WORKLOAD, 0, None)
+    with pytest.raises(InputError, match="'contxt' is not known; did you mean 'context'"):
+        run_scenario("contxt", Target("http://127.0.0.1:1", "m"), WORKLOAD, 0, None, None, None)
+
+
+@pytest.mark.parametrize(("max_model_len", "expected"), [
+    (None, (2048, 4096, 8192)), (4096, (2048,)), (4128, (2048, 4096)), (40960, (2048, 4096, 8192, 16384, 32768)),
+    (1000, (512,)), (1, (1,)),
+])  # fmt: skip
+def test_the_ladder_of_lengths_goes_as_far_as_the_engine_holds(max_model_len, expected):
+    assert context_lengths(max_model_len) == expected
+
+
+def test_context_tells_what_each_length_costs(engine, tmp_path):
+    target = Target(engine(FAKE_TTFT_MS="8"), "m", token_ids=(100, 4000))
+    result = run_test("context", Run(target, WORKLOAD, 5, 4200, tmp_path))
+    assert (result.void, result.errors) == ((), {})
+    assert [path.name for path in result.raw] == ["context-2048.npz", "context-4096.npz"]
+    figures = result.figures
+    assert figures["4096.ttft_ms"] > 1.5 * figures["2048.ttft_ms"] > 0
+    assert figures["ttft_ms.p50"] == figures["4096.ttft_ms"]
+    assert figures["2048.tpot_ms"] > 0
+    assert 0 <= figures["2048.kv_usage"] <= 1

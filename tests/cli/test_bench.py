@@ -79,6 +79,11 @@ def test_people_get_a_table_and_a_verdict(server, capsys):
     assert shown.err == ""
 
 
+def test_figures_that_only_one_test_has_are_in_its_table_too(server, capsys):
+    assert run(["bench", "--url", server.url, *SMALL, "--scenario", "context"]) == 0
+    assert "128.ttft_ms" in capsys.readouterr().out
+
+
 def test_the_model_may_be_left_out_when_only_one_is_listed(server, capsys):
     assert run(["bench", "--url", server.url, *SMALL, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == "only"

@@ -128,3 +128,19 @@ def test_a_budget_that_is_spent_leaves_rows_pending_and_says_so(bench):
 
 def test_the_json_schema_of_a_spec_is_printed(bench):
     assert "candidates" in json.loads(bench.run("tune", "--schema").stdout)["properties"]
+
+
+def test_the_tests_that_take_long_are_taken_when_they_are_named(bench):
+    spec = bench.spec(tests="[context, concurrency, sustained, soak]", duration="1.5 s", pairs="0", candidates="{}",
+                      workload="{input_len: 32, output_len: 8, concurrency: 2, num_requests: 8}",
+                      baseline="vllm serve model --max-model-len 2100 --load-format dummy --max-num-seqs 3",
+                      limits="{ttft_p50: 12 ms}")  # fmt: skip
+    done = bench.run("tune", spec, "--json")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)["rows"][0]["metrics"]
+    assert list(metrics) == ["startup", "throughput", "context", "concurrency", "sustained", "soak", "memory"]
+    assert metrics["context"]["2048.ttft_ms"] > 0
+    assert 2 <= metrics["concurrency"]["capacity_concurrency"] <= 6
+    assert metrics["soak"]["rounds"] >= 1
+    assert "rss_bytes_per_h.slope" in metrics["soak"]
+    assert "tokens/s sustained" in done.stderr

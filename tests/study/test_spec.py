@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dyno.errors import InputError
-from dyno.study.spec import SpecFile, parse_spec, read_spec, spec_schema
+from dyno.study.spec import MORE_TESTS, TESTS, SpecFile, parse_spec, read_spec, spec_schema
 from dyno.workload import PRESETS
 
 
@@ -45,7 +45,8 @@ def test_all_problems_are_reported_together():
 @pytest.mark.parametrize(
     "content",
     [{"pairs": -1}, {"budget": 0}, {"tests": ["speed"]}, {"candidates": {"baseline": "--x"}}, {"objective": "fastest"},
-     {"workload": {"input_len": 0}}, {"seed": 1.5}, {"candidates": ["--x"]}, {"limits": ["x"]}, {"model": ["m"]}],
+     {"workload": {"input_len": 0}}, {"seed": 1.5}, {"candidates": ["--x"]}, {"limits": ["x"]}, {"model": ["m"]},
+     {"duration": "0 s"}],
 )  # fmt: skip
 def test_an_unusable_value_is_one_problem_that_names_its_key(content):
     found = problems({"model": "m"} | content)
@@ -62,11 +63,18 @@ def test_quantities_are_read_with_their_units():
         {"model": "m", "budget": "40m", "limits": {"ttft_p95": "2 s", "vram": "11 GiB", "temperature": "82 C"}}
     )[1]
     assert spec.budget_s == 2400
+    assert spec.duration_s is None
+    assert parse_spec({"model": "m", "duration": "8 h"})[1].duration_s == 8 * 3600
     assert [limit.bound for limit in spec.limits] == [2000.0, 11 * 2**30, 82.0]
 
 
 def test_startup_throughput_and_memory_are_always_taken():
     assert parse_spec({"model": "m", "tests": ["ttft"]})[1].tests == ("startup", "ttft", "throughput", "memory")
+
+
+def test_tests_that_take_long_are_taken_only_when_they_are_named():
+    assert parse_spec({"model": "m"})[1].tests == TESTS
+    assert parse_spec({"model": "m", "tests": MORE_TESTS})[1].tests == ("startup", "throughput", *MORE_TESTS, "memory")
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- just\n- a list\n", "", "3", "a: 1\na: 2\n"])

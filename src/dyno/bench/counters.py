@@ -15,9 +15,10 @@ _HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latenc
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """vLLM's counters, in tokens, and histograms, in seconds, at one moment or between two.
+    """vLLM's counters, in tokens unless named, and histograms, in seconds, at one moment or between two.
 
-    None where the server has no such series.
+    None where the server has no such series. The four sums and counts are of requests that have ended: how long they
+    waited to be scheduled, and then for a first token.
     """
 
     generation_tokens: float | None = None
@@ -27,6 +28,10 @@ class Counters:
     ttft: Histogram | None = None
     itl: Histogram | None = None
     e2el: Histogram | None = None
+    request_queue_time_seconds_sum: float | None = None
+    request_queue_time_seconds_count: float | None = None
+    request_prefill_time_seconds_sum: float | None = None
+    request_prefill_time_seconds_count: float | None = None
 
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""

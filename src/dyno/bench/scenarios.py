@@ -2,29 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from zlib import crc32
 
 import numpy as np
 
 from dyno.bench import stats
-from dyno.bench.load import Measurement, measure
+from dyno.bench.concurrency import find_capacity
+from dyno.bench.endurance import soak, sustained
+from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.run import Figures, Run, result_of, seed_of
 from dyno.errors import InputError, nearest
 from dyno.workload import Workload
-
-Figures = dict[str, float | None]
 
 _LONG = (32768, 16384, 8192)
 _SINGLE_OUTPUT, _LONG_OUTPUT = 64, 32
 _PREFIX, _SUFFIX = 2048, 32
+_SHORTEST_POWER, _A_LENGTH = 11, 3  # 2K tokens, requests of each length
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A test: which load a workload and a `max_model_len` make of it, and what is read from it beside its figures."""
+    """A test of one load: what a workload and a `max_model_len` make of it, and what is read beside its figures."""
 
     load: Callable[[Workload, int | None], Load]
     extra: Callable[[Measurement], Figures] = lambda _: {}
@@ -72,7 +74,7 @@ def _reuse(measurement: Measurement) -> Figures:
     }
 
 
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({
+_OF_ONE_LOAD: Mapping[str, Scenario] = MappingProxyType({
     "ttft": Scenario(_ttft),
     "throughput": Scenario(_throughput, _kv_peak),
     "long_context": Scenario(_long_context),
@@ -80,19 +82,55 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType({
 })  # fmt: skip
 
 
+def context_lengths(max_model_len: int | None) -> tuple[int, ...]:
+    """2K, 4K, 8K ... as far as `max_model_len` holds, up to 8K when nothing is known; else the one that fits."""
+    room = _LONG[-1] if max_model_len is None else max(1, max_model_len - _LONG_OUTPUT)
+    return tuple(1 << power for power in range(_SHORTEST_POWER, room.bit_length())) or (1 << (room.bit_length() - 1),)
+
+
+def _context(run: Run) -> ScenarioResult:
+    """Prompts that double in length, one request at a time; the latencies without a length are the longest's."""
+    figures: Figures = {}
+    parts = []
+    for length in context_lengths(run.max_model_len):
+        parts.append(run.measure(f"context-{length}", Load(1, _A_LENGTH, length, _LONG_OUTPUT, seed=0)))
+        measured = parts[-1].measured
+        of_length = stats.figures(measured.records)
+        figures |= {f"{length}.{name}": of_length[f"{name}.p50"] for name in ("ttft_ms", "tpot_ms", "e2el_ms")}
+        figures |= {f"{length}.kv_usage": measured.kv_usage_peak}
+    return result_of("context", parts, of_length | figures)
+
+
+def _one_load(name: str, run: Run) -> ScenarioResult:
+    scenario = _OF_ONE_LOAD[name]
+    part = run.measure(name, scenario.load(run.workload, run.max_model_len))
+    return result_of(name, [part], stats.figures(part.measured.records) | scenario.extra(part.measured))
+
+
+SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
+    **{name: partial(_one_load, name) for name in _OF_ONE_LOAD},
+    "context": _context,
+    "concurrency": find_capacity,
+    "sustained": sustained,
+    "soak": soak,
+})  # fmt: skip
+
+
 def plan_load(name: str, workload: Workload, seed: int, max_model_len: int | None) -> Load:
-    """The load of a test. Tests of one seed do not repeat each other's prompts. InputError for an unknown test."""
+    """The load of a test that has one. Tests of one seed do not repeat each other's prompts. InputError otherwise."""
+    if name not in _OF_ONE_LOAD:
+        raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(_OF_ONE_LOAD))}")
+    return replace(_OF_ONE_LOAD[name].load(workload, max_model_len), seed=seed_of(name, seed))
+
+
+def run_test(name: str, run: Run) -> ScenarioResult:
+    """Puts a server to one test. DynoError when it cannot be reached or refuses a warm-up, InputError if unknown."""
     if name not in SCENARIOS:
         raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(SCENARIOS))}")
-    return replace(SCENARIOS[name].load(workload, max_model_len), seed=crc32(f"{name} {seed}".encode()))
+    return SCENARIOS[name](run)
 
 
 def run_scenario(name: str, target: Target, workload: Workload, seed: int, max_model_len: int | None,
                  raw_folder: Path | None, on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
-    """Puts a server to one test. DynoError when it cannot be reached or refuses the warm-up."""
-    load = plan_load(name, workload, seed, max_model_len)
-    raw = None if raw_folder is None else raw_folder / f"{name}.npz"
-    measurement = measure(target, load, raw, on_progress)
-    figures = stats.figures(measurement.records) | SCENARIOS[name].extra(measurement)
-    errors = measurement.records.errors
-    return ScenarioResult(name, figures, measurement.void, () if raw is None else (raw,), errors)
+    """`run_test` where there are neither limits nor a duration."""
+    return run_test(name, Run(target, workload, seed, max_model_len, raw_folder, on_progress))

@@ -10,6 +10,8 @@ from dyno.cli.options import given, workload_of
 from dyno.errors import InputError
 from dyno.workload import workload_from
 
+_TESTS = "ttft, throughput, long_context, prefix_reuse, context, concurrency, sustained, soak"
+
 
 def bench(
     context: typer.Context,
@@ -22,7 +24,7 @@ def bench(
     requests: int | None = typer.Option(None, "--requests", help="Requests that are measured."),
     input_len: int | None = typer.Option(None, "--input-len", help="Tokens in a prompt."),
     output_len: int | None = typer.Option(None, "--output-len", help="Tokens in an answer."),
-    scenario: list[str] = typer.Option([], "--scenario", help="Test: ttft, throughput, long_context, prefix_reuse."),
+    scenario: list[str] = typer.Option([], "--scenario", help=f"Test: {_TESTS}."),
     rate: float | None = typer.Option(None, "--rate", help="Requests a second, whatever becomes of the earlier ones."),
     arrival: str = typer.Option("", "--arrival", help="With --rate: poisson (default) or constant."),
     trace: Path | None = typer.Option(None, "--trace", help="JSON lines of timestamp_s, input_len, output_len."),

@@ -8,7 +8,7 @@ from typing import Any
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
 from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
-from dyno.workload import LATENCIES, STATISTICS
+from dyno.workload import LATENCIES, STATISTICS, figure_of
 
 Object = dict[str, Any]
 
@@ -83,9 +83,8 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
     for latency in (*LATENCIES, *intended) if figures else ():
         values = [figures[f"{latency}_ms.{statistic}"] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
-    steady = [name for name in figures if name.startswith("steady.") and figures[name] is not None]
-    lines += [_row(name, [_shown(figures[name])]) for name in steady]
-    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if "." not in figure]
+    shown_above = {figure_of(f"{latency}_{statistic}") for latency in LATENCIES for statistic in STATISTICS}
+    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if figure not in shown_above]
     return [*lines, ""]
 
 

@@ -4,16 +4,19 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from dyno.bench.audit import card_reasons, host_reasons
 from dyno.bench.record import ScenarioResult, Target
-from dyno.bench.scenarios import run_scenario
+from dyno.bench.run import Run
+from dyno.bench.scenarios import run_test
 from dyno.engine.environment import Environment
 from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Cause, Failure
 from dyno.engine.process import EngineProcess
 from dyno.errors import DynoError, EngineFailed
+from dyno.hardware.probe import gpu_memory_used
 from dyno.hardware.sampler import PEAKS, Samples, watch
 from dyno.study.journal import NoteLine, StepLine, append, read_journal
 from dyno.study.progress import ProgressKind
@@ -113,12 +116,16 @@ class Launch:
         return card_reasons(samples)
 
     def run(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
-        edge = self.session.vocab_size // SPECIAL_SHARE
-        target = Target(engine.url, engine.model_name, token_ids=(edge, self.session.vocab_size - edge))
-        workload, seed = self.session.spec.workload, self.plan.seed(self.session.spec.seed, test)
-        folder = self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
+        session, edge = self.session, self.session.vocab_size // SPECIAL_SHARE
+        target = Target(engine.url, engine.model_name, token_ids=(edge, session.vocab_size - edge))
+        gauges: dict[str, Callable[[], int | None]] = {"rss_bytes": engine.rss_bytes}
+        if session.device_uuid:
+            gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)
+        run = Run(target, session.spec.workload, self.plan.seed(session.spec.seed, test), facts.max_model_len,
+                  session.folder / "raw" / f"{self.plan.launch:03d}-{test}", limits=session.spec.limits,
+                  duration_s=session.spec.duration_s, gauges=gauges)  # fmt: skip
         try:
-            return run_scenario(test, target, workload, seed, facts.max_model_len, folder, None), None
+            return run_test(test, run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
@@ -155,6 +162,10 @@ def _peak(steps: list[Step], figure: str) -> float | None:
 _TELLING = {"startup": ("ready_s", "s to ready"), "ttft": ("ttft_ms.p50", "ms to the first token"),
             "throughput": ("output_throughput", "tokens/s"), "long_context": ("ttft_ms.p50", "ms to the first token"),
             "prefix_reuse": ("warm_ttft_ms", "ms to the first token of a repeated prefix"),
+            "context": ("ttft_ms.p50", "ms to the first token of the longest prompt"),
+            "concurrency": ("output_throughput", "tokens/s at the capacity or the knee"),
+            "sustained": ("sustained_throughput", "tokens/s sustained"),
+            "soak": ("output_throughput", "tokens/s over all"),
             "memory": ("kv_cache_tokens", "KV tokens")}  # fmt: skip
 
 

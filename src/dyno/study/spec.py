@@ -15,6 +15,10 @@ from dyno.workload import Limit, Objective, Workload, parse_limits, workload_fro
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
+# Tests that take their time: only when they are named. `memory` stays last, as it tells the peaks of all others.
+MORE_TESTS = ("context", "concurrency", "sustained", "soak")
+ALL_TESTS = (*TESTS[:-1], *MORE_TESTS, "memory")
+
 # So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
 MOST_PAIRS = 1000
 
@@ -69,6 +73,7 @@ class SpecFile:
     engine: str | None = None
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
+    duration: Quantity | None = None
     weights: dict[str, Quantity] = field(default_factory=dict)
     prove: ProveFile | None = None
 
@@ -104,6 +109,7 @@ class StudySpec:
     ready_timeout_s: float
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
+    duration_s: float | None = None  # of `sustained` and of `soak`; None: a minute and ten
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -229,6 +235,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     tests = parsed("tests", lambda: _tests(written.tests))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
+    duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
     weights = parsed("weights", lambda: _weights(written.weights))
@@ -242,7 +249,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, weights=weights or (), prove=prove,
+        ready_timeout_s=timeout_s, weights=weights or (), prove=prove, duration_s=duration_s,
     )  # fmt: skip
 
 
@@ -251,10 +258,12 @@ def _workload(written: str | WorkloadFile) -> Workload:
 
 
 def _tests(written: tuple[str, ...]) -> tuple[str, ...]:
-    if unknown := [f"tests: {name!r} is not a test{nearest(name, TESTS)}" for name in written if name not in TESTS]:
+    if unknown := [
+        f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}" for name in written if name not in ALL_TESTS
+    ]:
         raise InputError(*unknown)
     chosen = {"startup", "throughput", "memory", *written}
-    return tuple(name for name in TESTS if name in chosen)
+    return tuple(name for name in ALL_TESTS if name in chosen)
 
 
 def _candidates(written: dict[str, str] | None) -> tuple[tuple[str, str], ...] | None:

@@ -28,6 +28,8 @@ _BUCKETS = {
     "time_to_first_token": (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0),
     "inter_token_latency": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0),
     "e2e_request_latency": (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0),
+    "request_queue_time": (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0),
+    "request_prefill_time": (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0),
 }
 
 
@@ -108,6 +110,7 @@ class Core:
         share = request.usage["total_tokens"] / self.shape.kv_tokens
         with series.gauges["num_requests_waiting"].track_inprogress():
             await self._slots.acquire()
+        series.times["request_queue_time"].observe(time.perf_counter() - arrived)
         series.gauges["kv_cache_usage_perc"].inc(share)
         ended = "abort"
         try:
@@ -126,7 +129,9 @@ class Core:
         if self.fails("hangs"):
             await asyncio.Event().wait()
         uncached = len(request.tokens) - self._cached(request.tokens)
-        due, last = time.perf_counter() + self.script.ttft_s * uncached / 512, arrived
+        prefill_s = self.script.ttft_s * uncached / 512
+        due, last = time.perf_counter() + prefill_s, arrived
+        self.series.times["request_prefill_time"].observe(prefill_s)
         counted = 2 if self.fails("wrong_tokens") else 1
         self.series.counters["prompt_tokens"].inc(len(request.tokens))
         for index in range(request.length):

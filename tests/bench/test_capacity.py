@@ -1,0 +1,117 @@
+"""The search for the largest concurrency, on made-up engines."""
+
+import random
+
+import pytest
+
+from dyno.bench.capacity import Probe, capacity, knee, next_probe
+from dyno.workload import Limit
+
+TTFT = Limit("ttft_p95", 500.0, "at most")
+NEVER_KNOWN = {"ttft_ms.p95": None, "output_throughput": None}
+
+
+def search(measure, limits=(TTFT,), most=1024):
+    """All probes until the search ends, in order."""
+    probes = []
+    while (clients := next_probe(probes, limits, most)) is not None:
+        assert len(probes) < 40
+        probes.append(measure(clients))
+    return probes
+
+
+def engine(ttft_ms, rate=lambda clients: 100.0 * clients):
+    """An engine whose latency and throughput are functions of the clients."""
+    return lambda clients: Probe(clients, {"ttft_ms.p95": ttft_ms(clients), "output_throughput": rate(clients)})
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3, 5, 8, 13, 16])
+def test_the_largest_that_meets_the_limit_is_found_exactly(largest):
+    probes = search(engine(lambda clients: 400 if clients <= largest else 900))
+    assert capacity(probes, (TTFT,)) == largest
+    assert len(probes) <= 10
+
+
+@pytest.mark.parametrize("largest", [100, 257, 700])
+def test_a_large_one_is_found_to_a_sixteenth(largest):
+    probes = search(engine(lambda clients: 400 if clients <= largest else 900))
+    assert largest * 15 / 16 <= capacity(probes, (TTFT,)) <= largest
+    assert len(probes) <= 16
+
+
+def test_it_climbs_by_doubling_and_then_bisects():
+    probes = search(engine(lambda clients: 60 * clients))
+    assert [probe.concurrency for probe in probes] == [1, 2, 4, 8, 16, 12, 10, 9, 9]
+
+
+def test_when_not_even_one_client_meets_the_limit_there_is_no_capacity():
+    probes = search(engine(lambda _: 900))
+    assert [probe.concurrency for probe in probes] == [1]
+    assert capacity(probes, (TTFT,)) == 0
+
+
+def test_a_limit_whose_figure_is_unknown_is_not_met():
+    assert capacity(search(lambda clients: Probe(clients, NEVER_KNOWN)), (TTFT,)) == 0
+
+
+def test_where_every_limit_is_met_the_search_ends_at_the_bound():
+    probes = search(engine(lambda _: 1), most=100)
+    assert [probe.concurrency for probe in probes] == [1, 2, 4, 8, 16, 32, 64, 100]
+    assert capacity(probes, (TTFT,)) == 100
+
+
+def test_all_limits_must_hold_and_only_latencies_steer():
+    limits = (TTFT, Limit("tpot_p50", 20.0, "at most"), Limit("output_throughput", 1e9, "at least"),
+              Limit("vram", 1.0, "at most"))  # fmt: skip
+    probes = search(lambda clients: Probe(clients, {"ttft_ms.p95": 1, "tpot_ms.p50": 3 * clients}), limits)
+    assert capacity(probes, limits) == 6
+
+
+def test_failed_requests_do_not_hold_whatever_the_latencies():
+    probes = search(lambda clients: Probe(clients, {"ttft_ms.p95": 1.0}, failed=int(clients > 5)))
+    assert capacity(probes, (TTFT,)) == 5
+
+
+def test_waits_that_still_grow_end_the_climb_though_the_limit_is_met():
+    probes = search(lambda clients: Probe(clients, {"ttft_ms.p95": 1.0}, over_saturated=clients > 6))
+    assert capacity(probes, (TTFT,)) == 6
+    assert max(probe.concurrency for probe in probes) == 8
+
+
+def test_a_close_miss_is_looked_at_once_more_and_the_means_decide():
+    waits = {1: [100], 2: [540, 440], 4: [900], 3: [530, 520]}
+    probes = search(lambda clients: Probe(clients, {"ttft_ms.p95": waits[clients].pop(0)}))
+    assert [probe.concurrency for probe in probes] == [1, 2, 2, 4, 3, 3]
+    assert capacity(probes, (TTFT,)) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_noise_the_answer_stays_near_and_the_search_ends(seed):
+    chance = random.Random(seed)
+    probes = search(engine(lambda clients: 10 * clients * chance.gauss(1, 0.05)))
+    assert 40 <= capacity(probes, (TTFT,)) <= 60
+    assert len(probes) <= 20
+
+
+def test_a_curve_that_goes_up_and_down_gives_the_largest_below_the_first_miss():
+    probes = [Probe(clients, {"ttft_ms.p95": ttft}) for clients, ttft in ((1, 10), (2, 20), (4, 800), (8, 30))]
+    assert next_probe(probes, (TTFT,)) == 3
+    assert capacity(probes, (TTFT,)) == 2
+
+
+def test_without_limits_it_climbs_as_long_as_there_is_something_to_gain():
+    probes = search(engine(lambda clients: 10.0 * clients, lambda clients: min(clients, 8) * 100.0), limits=())
+    assert [probe.concurrency for probe in probes] == [1, 2, 4, 8, 16, 32]
+    assert knee(probes) == 8
+    assert [probe.concurrency for probe in search(engine(lambda _: 1), (), most=16)] == [1, 2, 4, 8, 16]
+
+
+def test_without_limits_growing_waits_end_the_climb():
+    probes = search(lambda clients: Probe(clients, {"output_throughput": clients}, over_saturated=clients > 3), ())
+    assert [probe.concurrency for probe in probes] == [1, 2, 4]
+
+
+def test_a_curve_too_short_for_a_knee_gives_its_best_and_none_gives_none():
+    assert knee([Probe(1, {"output_throughput": 10.0}), Probe(2, {"output_throughput": 15.0})]) == 2
+    assert knee([Probe(1, {"output_throughput": 10.0}, failed=1)]) is None
+    assert knee([Probe(1, NEVER_KNOWN)]) is None
