@@ -41,9 +41,13 @@ def find_capacity(run: Run) -> ScenarioResult:
         "knee_output_throughput": rates.get(bend) if bend else None,
         "probes": len(probes),
     }
-    run.keep("concurrency", {"limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
-                             "capacity_concurrency": most, "knee_concurrency": bend,
-                             "curve": [_point(*each) for each in zip(parts, probes, strict=True)]})  # fmt: skip
+    run.keep("concurrency", {
+        "limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
+        "most_clients": most_clients(run.workload),
+        "capacity_concurrency": most,
+        "knee_concurrency": bend,
+        "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
+    })  # fmt: skip
     held = [part for part, probe in zip(parts, probes, strict=True) if not probe.failed]
     return result_of("concurrency", held or parts, figures)
 
