@@ -1,6 +1,7 @@
 """Where Dyno keeps things: `$DYNO_HOME`, else `~/.local/share/dyno` (XDG_DATA_HOME honoured)."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -25,3 +26,9 @@ def locks_folder() -> Path:
 def engine_cache_folder() -> Path:
     """VLLM_CACHE_ROOT of every engine Dyno starts, so that compile caches are shared between launches."""
     return dyno_home() / "cache" / "vllm"
+
+
+def free_disk_bytes(folder: Path) -> int:
+    """What is free on the disk that holds `folder`, or will hold it."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free

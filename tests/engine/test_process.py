@@ -240,18 +240,21 @@ def test_an_engine_does_not_outlive_its_watchdog(engine):
 
 
 def test_a_watchdog_that_is_lost_during_a_start_is_a_failed_start(engine):
-    process = engine(FAKE_READY_S="60")
+    process = engine(FAKE_FAIL="never_ready")
     seen = []
 
-    def lose_it(_phase):
-        seen.append(Traces(process.url))
-        seen[0].processes[0].kill()
+    def lose_it(phase):
+        if phase == "waiting for /health":
+            seen.append(Traces(process.url))
+            seen[0].processes[0].kill()
 
     with pytest.raises(EngineFailed) as caught:
         process.start(lose_it)
     assert caught.value.failure.cause is Cause.DIED
     assert "watchdog had been killed" in process.stop()[0]
     until(lambda: not psutil.wait_procs(seen[0].processes, timeout=0)[1])
+    for file in seen[0].memory:
+        file.unlink(missing_ok=True)  # nobody was left to do it
 
 
 def test_what_is_left_can_be_told_between_commas(engine):

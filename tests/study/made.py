@@ -42,6 +42,8 @@ def pair(number, launch, candidate, ours, theirs, **changes):
 
 def journal(steps, candidates=("eager", "fast"), altering=(), confirm=None, blocks=1, **spec):
     """A journal and the spec it was started with."""
+    if "prove" in spec:
+        spec |= {"candidates": dict.fromkeys(candidates, "")}
     written, understood = parse_spec({"model": "./m", "tests": ("startup", "throughput", "memory")} | spec)
     made = [Candidate(name, EngineArgs("/m"), "", name in altering) for name in ("baseline", *candidates)]
     head = StudyLine(1, "0", "2026-01-01T00:00:00+00:00", written, MODEL, ENGINE, HARDWARE, tuple(made))

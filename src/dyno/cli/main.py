@@ -10,15 +10,17 @@ import typer
 
 from dyno import __version__
 from dyno.cli.bench import bench
+from dyno.cli.compare import compare
 from dyno.cli.doctor import doctor
 from dyno.cli.env import app as env
 from dyno.cli.model import app as model
+from dyno.cli.prove import prove
 from dyno.cli.report import report
 from dyno.cli.serve import serve
 from dyno.cli.tune import tune
 from dyno.errors import DynoError, InputError, Stopped
 
-TAKES_FLAGS = ("tune", "bench")
+TAKES_FLAGS = ("tune", "prove", "bench")
 
 app = typer.Typer(
     name="dyno", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -28,6 +30,8 @@ app.command()(doctor)
 app.add_typer(env, name="env", help="Install, verify, switch and remove engines: vLLM in environments of their own.")
 app.add_typer(model, name="model", help="Make small or real-shaped model folders for measuring without weights.")
 app.command()(tune)
+app.command()(prove)
+app.command()(compare)
 app.command()(bench)
 app.command()(report)
 app.command()(serve)

@@ -11,10 +11,12 @@ import typer
 
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
+from dyno.study.journal import read_journal
 from dyno.study.outcome import Outcome
 from dyno.study.prepare import fetch, prepare
 from dyno.study.schedule import Order, screen_order
-from dyno.study.store import check_folder, free_folder, load_outcome, newest_study
+from dyno.study.spec import StudySpec
+from dyno.study.store import check_folder, free_folder, load_outcome, newest_study, spec_of
 from dyno.study.tune import Host, resume, tune
 from dyno.units import format_seconds
 
@@ -34,14 +36,15 @@ def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | Non
     folder = study or free_folder(name or Path(prepared.spec.model).name)
     prepared = fetch(prepared, say)
     with watching() as watch:
-        return _stoppable(folder, lambda: tune(prepared, folder, host, watch))
+        return _stoppable(folder, _verb(prepared.spec), lambda: tune(prepared, folder, host, watch))
 
 
 def go_on(study: Path | None, asked: dict[str, Any], host: Host) -> Path:
     """A study that stopped, run to its end."""
     folder = study or newest_study()
+    verb = _verb(spec_of(read_journal(folder)))
     with watching() as watch:
-        return _stoppable(folder, lambda: resume(folder, asked, host, watch))
+        return _stoppable(folder, verb, lambda: resume(folder, asked, host, watch))
 
 
 def show(folder: Path, as_json: bool) -> None:
@@ -49,11 +52,29 @@ def show(folder: Path, as_json: bool) -> None:
     from dyno.report.jsonout import outcome_json
 
     outcome = load_outcome(folder)
+    if outcome.verdicts:
+        _show_proof(folder, outcome, as_json)
+        return
     _show(folder, outcome, outcome_json(outcome) if as_json else None)
     if all(row.state != "complete" for row in outcome.rows):
         raise typer.Exit(3)
     if outcome.recommended is None:
         raise typer.Exit(1)
+
+
+def _show_proof(folder: Path, outcome: Outcome, as_json: bool) -> None:
+    """Print a proof's verdicts. Ends with 1 for worse, 4 for inconclusive and 3 when a launch of the first pair failed.
+
+    One metric that is worse makes the whole worse, else one that is open leaves the whole open.
+    """
+    from dyno.report.jsonout import proof_json
+
+    _show(folder, outcome, proof_json(outcome.verdicts) if as_json else None)
+    answers = {verdict.answer for verdict in outcome.verdicts}
+    if any(row.state == "failed" and "throughput" not in row.metrics for row in outcome.rows):
+        raise typer.Exit(3)
+    if code := 1 if "worse" in answers else 4 if "inconclusive" in answers else 0:
+        raise typer.Exit(code)
 
 
 def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> None:
@@ -74,7 +95,7 @@ def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> Non
         raise typer.Exit(code)
 
 
-def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | None) -> None:
+def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | list[dict[str, Any]] | None) -> None:
     from dyno.report.folder import write_report
 
     page = write_report(folder, outcome)
@@ -95,6 +116,11 @@ def show_plan(asked: dict[str, Any], host: Host) -> None:
     """What would run, in order, and how long it may take."""
     prepared = prepare(asked, host.hardware, host.visible_devices, say)
     spec = prepared.spec
+    if spec.prove:
+        for candidate in prepared.candidates:
+            print(f"{candidate.name}: {candidate.args.changes() or 'vLLM defaults'}")
+        print(f"prove: at most {spec.prove.max_pairs} pairs of launches")
+        return
     by_name = {candidate.name: candidate for candidate in prepared.candidates}
     order = screen_order(Order(tuple(by_name)[1:], spec.tests, spec.seed), (), block=1)
     print(f"engine: vLLM {prepared.environment.version} on {prepared.environment.platform}")
@@ -114,8 +140,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _stoppable(folder: Path, work: Callable[[], Path]) -> Path:
+def _verb(spec: StudySpec) -> str:
+    return "prove" if spec.prove else "tune"
+
+
+def _stoppable(folder: Path, verb: str, work: Callable[[], Path]) -> Path:
     try:
         return work()
     except KeyboardInterrupt as error:
-        raise Stopped(f"stopped; what was finished is kept. Go on with: dyno tune --resume --study {folder}") from error
+        raise Stopped(
+            f"stopped; what was finished is kept. Go on with: dyno {verb} --resume --study {folder}"
+        ) from error

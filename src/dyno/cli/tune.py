@@ -23,6 +23,7 @@ def tune(
     requests: Annotated[int | None, typer.Option(help="Measured requests.")] = None,
     objective: Annotated[str | None, typer.Option(help="What decides: output_throughput, ttft_p95, ...")] = None,
     limit: Annotated[Words, typer.Option(metavar="NAME=BOUND", help="Such as 'ttft_p95=2 s' or 'vram=11 GiB'.")] = None,
+    weight: Annotated[Words, typer.Option(metavar="NAME=SHARE", help="A criterion of the decision matrix.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Your own command; vLLM's defaults without it.")] = None,
     candidate: Annotated[Words, typer.Option(metavar="NAME: CHANGE", help="Such as 'eager: --enforce-eager'.")] = None,
     test: Annotated[Words, typer.Option(help="Only these of the six tests.")] = None,
@@ -52,6 +53,7 @@ def tune(
     from_file = model is not None and model.endswith((".yaml", ".yml"))
     asked = (read_spec(Path(model)) if from_file and model else {}) | given(
         model=None if from_file else model, objective=objective, limits=named(limit, "--limit", "="), baseline=baseline,
+        weights=named(weight, "--weight", "="),
         candidates=named(candidate, "--candidate", ":"), tests=test, pairs=pairs, budget=budget, seed=seed,
         allow_output_change=allow_output_change or None, engine=engine, device=device,
         workload=workload_of(workload, input_len, output_len, concurrency, requests),

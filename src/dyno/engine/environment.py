@@ -1,7 +1,6 @@
 """An engine environment: what can start an engine, and where Dyno remembers it.
 
-$DYNO_HOME/envs/NAME/environment.json   written last: while it is missing, the environment is not made
-$DYNO_HOME/envs/NAME/catalog.json       the flags of its vLLM
+$DYNO_HOME/envs/NAME/environment.json   with the flags of its vLLM; while it is missing, the environment is not made
 $DYNO_HOME/envs/NAME/venv/              only where Dyno installed it
 $DYNO_HOME/envs/.in-use                 a name
 """
@@ -12,7 +11,7 @@ import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,7 +22,6 @@ from dyno.home import dyno_home, engine_cache_folder, envs_folder, locks_folder
 from dyno.units import format_bytes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +39,15 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
-class _EnvironmentFile:
+class _File:
     schema_version: Literal[1]
     environment: Environment
-
-
-@dataclass(frozen=True, slots=True)
-class _CatalogFile:
-    schema_version: Literal[1]
     catalog: Catalog
 
 
 def list_environments() -> tuple[Environment, ...]:
     """All that are made, by name. EnvironmentBroken for one whose file cannot be read."""
-    return tuple(_read_environment(path.parent.name) for path in sorted(envs_folder().glob("*/environment.json")))
+    return tuple(_read(path.parent.name).environment for path in sorted(envs_folder().glob("*/environment.json")))
 
 
 def load_environment(name: str) -> Environment:
@@ -63,7 +56,7 @@ def load_environment(name: str) -> Environment:
         made = [path.parent.name for path in envs_folder().glob("*/environment.json")]
         raise EnvironmentBroken(f"there is no engine environment {name!r}{nearest(name, made)}; "
                                 "`dyno env list` shows them, `dyno env install` makes one")  # fmt: skip
-    environment = _read_environment(name)
+    environment = _read(name).environment
     if not os.access(environment.python, os.X_OK):
         raise EnvironmentBroken(f"engine environment {name!r}: its interpreter {environment.python} is gone; "
                                 f"`dyno env remove {name}`, then install or adopt it again")  # fmt: skip
@@ -113,14 +106,13 @@ def remove_environment(name: str) -> int:
 
 def load_catalog(environment: Environment) -> Catalog:
     """The flags of its vLLM."""
-    return _read_record(environment_folder(environment.name) / "catalog.json", _CatalogFile).catalog
+    return _read(environment.name).catalog
 
 
 def save_environment(environment: Environment, catalog: Catalog) -> None:
-    """Writes both, which makes the environment; the first one is in use."""
-    folder = environment_folder(environment.name)
-    _write_record(folder / "catalog.json", _CatalogFile(1, catalog))
-    _write_record(folder / "environment.json", _EnvironmentFile(1, environment))
+    """Writes both in one file, which makes the environment; the first one is in use."""
+    text = TypeAdapter(_File).dump_json(_File(1, environment, catalog), indent=1).decode()
+    _write(environment_folder(environment.name) / "environment.json", text + "\n")
     if environment_in_use() is None:
         use_environment(environment.name)
 
@@ -185,24 +177,16 @@ def _pointer() -> Path:
     return envs_folder() / ".in-use"
 
 
-def _read_environment(name: str) -> Environment:
-    return _read_record(envs_folder() / name / "environment.json", _EnvironmentFile).environment
-
-
-def _read_record(path: Path, record: type[Record]) -> Record:
-    name = path.parent.name
+def _read(name: str) -> _File:
+    path = envs_folder() / name / "environment.json"
     try:
-        return TypeAdapter(record).validate_json(path.read_bytes(), strict=True, extra="forbid")
+        return TypeAdapter(_File).validate_json(path.read_bytes(), strict=True, extra="forbid")
     except OSError as error:
         problem = error.strerror or "cannot be read"
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
     raise EnvironmentBroken(f"{path}: {problem}; `dyno env remove {name}`, then install or adopt it again")
-
-
-def _write_record(path: Path, record: _EnvironmentFile | _CatalogFile) -> None:
-    _write(path, TypeAdapter(type(record)).dump_json(record, indent=1).decode() + "\n")
 
 
 def _write(path: Path, text: str) -> None:

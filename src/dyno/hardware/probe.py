@@ -13,6 +13,7 @@ import psutil
 
 from dyno.hardware.nvml import gpu_memory_used, gpu_temperature, read_cards
 from dyno.hardware.spec import Cpu, Hardware
+from dyno.home import free_disk_bytes
 
 __all__ = ["gpu_memory_used", "gpu_temperature", "read_hardware"]
 
@@ -32,8 +33,8 @@ def read_hardware(disk: Path, *, root: Path = Path("/"), nvml: ModuleType | None
         cpu=_cpu(root),
         ram_total_bytes=total,
         ram_available_bytes=available,
-        shm_free_bytes=_free_bytes(root / "dev/shm") if (root / "dev/shm").is_dir() else None,
-        disk_free_bytes=_free_bytes(disk),
+        shm_free_bytes=free_disk_bytes(root / "dev/shm") if (root / "dev/shm").is_dir() else None,
+        disk_free_bytes=free_disk_bytes(disk),
         gpus=cards.gpus,
         driver=cards.driver,
         cuda_driver=cards.cuda_driver,
@@ -51,11 +52,6 @@ def _text(file: Path) -> str:
         return file.read_text()
     except OSError:
         return ""
-
-
-def _free_bytes(folder: Path) -> int:
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(existing).free
 
 
 def _on_battery() -> bool | None:

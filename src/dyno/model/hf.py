@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dyno.errors import InputError, NoDiskSpace
+from dyno.home import free_disk_bytes
 from dyno.model.config import read_config
 from dyno.model.spec import ModelSpec
 from dyno.units import format_bytes
@@ -159,7 +159,7 @@ def _check_disk(model_id: str, needed_bytes: int) -> None:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    free = shutil.disk_usage(next(parent for parent in (cache, *cache.parents) if parent.exists())).free
+    free = free_disk_bytes(cache)
     if needed_bytes + _SPARE_BYTES > free:
         raise NoDiskSpace(f"{model_id}: {format_bytes(needed_bytes)} to download, {format_bytes(free)} free in "
                           f"{cache}; free some, or point HF_HOME at a larger disk")  # fmt: skip

@@ -6,7 +6,8 @@ from html import escape
 from typing import Any
 
 from dyno.report.matrix import number, unit_of
-from dyno.study.outcome import Outcome, objective_of
+from dyno.study.outcome import Outcome
+from dyno.study.pairs import objective_of
 from dyno.study.trial import Step
 from dyno.verdict.compare import EQUIVALENCE_MARGIN
 

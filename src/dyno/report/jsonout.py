@@ -1,9 +1,11 @@
 """A study as the one JSON object of `--json`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from dyno.study.outcome import Outcome, Recommendation
+from dyno.verdict.compare import Comparison
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -12,7 +14,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
                   "metrics": row.metrics} for row in outcome.rows],
-        "verdict": _verdict(outcome),
+        "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
         "engine": outcome.engine,
@@ -21,15 +23,20 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "objective": outcome.objective.name,
         "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
         "notes": list(outcome.notes),
-    }  # fmt: skip
+    } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
 
 
-def _verdict(outcome: Outcome) -> dict[str, Any] | None:
-    verdict = outcome.verdict
-    if verdict is None:
-        return None
+def verdict_json(verdict: Comparison) -> dict[str, Any]:
+    """One verdict."""
     names = ("candidate", "answer", "metric", "ratio", "low", "high", "launches")
     return {name: getattr(verdict, name) for name in names}
+
+
+def proof_json(verdicts: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """The verdicts of a proof, one a metric; `more_launches` would likely settle one that is inconclusive."""
+    more = [None if verdict.more_pairs is None else 2 * verdict.more_pairs for verdict in verdicts]
+    return [verdict_json(verdict) | {"more_launches": launches, "margin": verdict.margin, "note": verdict.note}
+            for verdict, launches in zip(verdicts, more, strict=True)]  # fmt: skip
 
 
 def _recommended(recommended: Recommendation | None) -> dict[str, Any] | None:

@@ -3,7 +3,15 @@
 import re
 
 from dyno.report.matrix import matrix_table
-from dyno.report.wording import also_fast, recommendation, setting, trouble_line, troubles, verdict_sentence
+from dyno.report.wording import (
+    also_fast,
+    decision_lines,
+    recommendation,
+    setting,
+    trouble_line,
+    troubles,
+    verdict_sentence,
+)
 from dyno.study.outcome import Outcome
 
 
@@ -15,6 +23,8 @@ def render_markdown(outcome: Outcome) -> str:
     if (other := also_fast(outcome)) and outcome.also_fast:
         parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
     parts.append(_table(*matrix_table(outcome)))
+    if lines := decision_lines(outcome):
+        parts.append("\n".join(f"- {_plain(line)}" for line in lines))
     if remarks := [*map(trouble_line, troubles(outcome)), *outcome.notes]:
         parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
     parts.append(f"Study {_plain(outcome.study)}: {_plain(setting(outcome))}; Dyno {outcome.dyno_version}.")

@@ -8,7 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from dyno.report.matrix import is_recommended, limits_text, matrix_table
-from dyno.report.wording import also_fast, recommendation, setting, trouble_line, troubles, verdict_sentence
+from dyno.report.wording import (
+    also_fast,
+    decision_lines,
+    recommendation,
+    setting,
+    trouble_line,
+    troubles,
+    verdict_sentence,
+)
 from dyno.study.outcome import Outcome, Row
 
 # Columns that go, one after the other, until the table fits the terminal. What decides stays.
@@ -31,6 +39,8 @@ def render_terminal(outcome: Outcome, console: Console) -> None:
         console.print(Text(other))
     if outcome.also_fast:
         _print_command(outcome.also_fast.candidate.args.command(), console)
+    for line in decision_lines(outcome):
+        console.print(Text(line))
     for row in outcome.rows:
         if row.state == "complete" and any(not check.met for check in row.checks):
             console.print(Text(f"{row.candidate.name} {limits_text(row)}", style="yellow"))

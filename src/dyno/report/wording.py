@@ -4,7 +4,7 @@ from dyno.hardware.spec import Gpu, Hardware
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 from dyno.units import format_bytes
-from dyno.verdict.compare import EQUIVALENCE_MARGIN, Comparison
+from dyno.verdict.compare import Comparison
 
 
 def verdict_sentence(outcome: Outcome) -> str:
@@ -14,8 +14,15 @@ def verdict_sentence(outcome: Outcome) -> str:
         return "One configuration was measured; it was compared with nothing."
     if verdict is None:
         return "No verdict: no candidate was confirmed against the baseline."
+    return " ".join(_sentence(each) for each in outcome.verdicts or (verdict,))
+
+
+def _sentence(verdict: Comparison) -> str:
     baseline = "the baseline" if verdict.baseline == "baseline" else verdict.baseline
-    sentence = f"{_ANSWERS[verdict.answer].format(ours=verdict.candidate, theirs=baseline)}: {_evidence(verdict)}."
+    answer = _ANSWERS[verdict.answer].format(
+        ours=verdict.candidate, theirs=baseline, margin=f"{verdict.margin * 100:g}%"
+    )
+    sentence = f"{answer}: {_evidence(verdict)}."
     if verdict.note:
         sentence += f" {verdict.note[0].upper()}{verdict.note[1:]}."
     if verdict.more_pairs:
@@ -23,10 +30,19 @@ def verdict_sentence(outcome: Outcome) -> str:
     return sentence
 
 
+def change_sentence(verdict: Comparison) -> str:
+    """What became of a candidate's ratio to its baseline since the study that `verdict.baseline` names."""
+    if verdict.ratio is None:
+        return f"{verdict.candidate}, {verdict.metric}: inconclusive, {verdict.note}."
+    word = "than" if verdict.answer in ("better", "worse") else "to" if verdict.answer == "equivalent" else "against"
+    answer = f"{verdict.answer} {word} that of {verdict.baseline}"
+    return f"{verdict.candidate}: its ratio to its own baseline is {answer}: {_evidence(verdict)}."
+
+
 _ANSWERS = {
     "better": "{ours} is better than {theirs}",
     "worse": "{ours} is worse than {theirs}",
-    "equivalent": f"{{ours}} and {{theirs}} are equivalent within {EQUIVALENCE_MARGIN:.0%}",
+    "equivalent": "{ours} and {theirs} are equivalent within {margin}",
     "inconclusive": "{ours} against {theirs} is inconclusive",
 }
 
@@ -55,6 +71,24 @@ def also_fast(outcome: Outcome) -> str | None:
     """The best configuration on the other side of "may the output change?", when there is one to name."""
     other = outcome.also_fast
     return f"Also fast: {other.candidate.name}. {other.why}" if other else None
+
+
+def decision_lines(outcome: Outcome) -> tuple[str, ...]:
+    """The weighted decision matrix, an option a line, and how close the runner-up is; nothing without weights."""
+    made = outcome.decision
+    if made is None:
+        return ()
+    criteria = ", ".join(f"{each.name} {each.weight:.0%}" + " (not measured, no score)" * (not each.measured)
+                         for each in made.criteria)  # fmt: skip
+    lines = [f"Decision matrix, from measurements alone: {criteria}."]
+    for option in made.options:
+        scores = ", ".join("-" if score is None else f"{score:.0f}" for score in option.scores)
+        total = "no total, a score is missing" if option.total is None else f"{option.total:.1f} of 100"
+        lines.append(f"{option.name}: {total} ({scores})")
+    if made.lead is not None:
+        lines.append(f"{made.options[0].name} leads {made.options[1].name} by {made.lead:.1f} points: a rank by single "
+                     "launches, no verdict.")  # fmt: skip
+    return tuple(lines)
 
 
 def setting(outcome: Outcome) -> str:

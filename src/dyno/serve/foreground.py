@@ -30,7 +30,8 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
     if outcome.recommended is None:
         raise InputError(f"{folder}: recommends nothing; see why: `dyno report --study {folder}`")
     candidate = outcome.recommended.candidate
-    environment = _environment(journal.study.engine, engine)
+    measured = next((other for other in journal.study.engines if other.name == candidate.engine), journal.study.engine)
+    environment = _environment(measured, engine)
     card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)
     say(f"starting {candidate.name}: {candidate.args.command()}")
     with (

@@ -14,6 +14,7 @@ from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
 from dyno.study.spec import SpecFile
 from dyno.study.trial import Candidate, Step
+from dyno.verdict.compare import Comparison
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -34,6 +35,7 @@ class StudyLine:
     engine: Environment
     hardware: Hardware
     candidates: tuple[Candidate, ...]
+    engines: tuple[Environment, ...] = ()  # those that candidates name beside the study's own
     kind: Literal["study"] = "study"
 
 
@@ -60,6 +62,17 @@ class ConfirmLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LookLine:
+    """What a proof knew at a planned look, one verdict a metric, and whether it went on."""
+
+    pairs: int
+    verdicts: tuple[Comparison, ...]
+    goes_on: bool
+    at: str
+    kind: Literal["look"] = "look"
+
+
+@dataclass(frozen=True, slots=True)
 class StepLine:
     """A finished test."""
 
@@ -76,7 +89,7 @@ class NoteLine:
     kind: Literal["note"] = "note"
 
 
-Line = StudyLine | BlockLine | ConfirmLine | StepLine | NoteLine
+Line = StudyLine | BlockLine | ConfirmLine | LookLine | StepLine | NoteLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,7 @@ class Journal:
     confirm: ConfirmLine | None
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
+    looks: tuple[LookLine, ...] = ()
 
 
 def append(folder: Path, line: Line) -> None:
@@ -176,4 +190,5 @@ def _folded(path: Path, lines: Sequence[Line]) -> Journal:
         confirm=confirms[-1] if confirms else None,
         steps=tuple(line.step for line in lines if isinstance(line, StepLine)),
         notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
+        looks=tuple(line for line in lines if isinstance(line, LookLine)),
     )

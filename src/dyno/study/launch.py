@@ -37,7 +37,12 @@ class Session:
     vocab_size: int
     block: int
     device_uuid: str | None
-    enforce_eager_needed: bool
+    others: tuple[Environment, ...] = ()  # environments that candidates name
+
+    def engine_of(self, candidate: Candidate) -> Environment:
+        """The environment that a candidate is launched in."""
+        named = (other for other in self.others if other.name == candidate.engine)
+        return next(named, self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Launch:
     def take(self) -> None:
         """Start the engine, take every test that is owed, stop it; what it leaves behind is noted."""
         session = self.session
-        with EngineProcess(session.environment, self.candidate.args, session.folder / self.log, session.device_uuid,
+        environment, log = session.engine_of(self.candidate), session.folder / self.log
+        with EngineProcess(environment, self.candidate.args, log, session.device_uuid,
                            session.spec.ready_timeout_s) as engine:  # fmt: skip
             self.use(engine)
         if left := engine.stop():

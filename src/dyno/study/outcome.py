@@ -7,11 +7,12 @@ from typing import Literal
 
 from dyno.hardware.spec import Hardware
 from dyno.study.journal import Journal
-from dyno.study.schedule import is_whole
+from dyno.study.pairs import failed_launches, figures_of, objective_of, proven, whole_pairs
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate, Step
 from dyno.verdict.compare import Comparison, compare
+from dyno.verdict.decision import Decision, decide
 from dyno.verdict.limits import LimitCheck, check_limits
 from dyno.workload import Objective, Workload
 
@@ -60,19 +61,24 @@ class Outcome:
     recommended: Recommendation | None
     also_fast: Recommendation | None  # faster but alters the output and the spec does not allow it
     notes: tuple[str, ...]
+    verdicts: tuple[Comparison, ...] = ()  # of a proof, one a metric, `verdict` the first of them
+    decision: Decision | None = None  # of a spec with weights
 
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     """The outcome of a study as far as its journal goes."""
     rows = tuple(_row(candidate, journal.steps, spec) for candidate in journal.study.candidates)
-    verdict = _verdict(journal, spec)
-    recommended = _recommend(rows, verdict, spec)
+    verdicts = proven(journal, spec.prove) if spec.prove else ()
+    verdict = verdicts[0] if verdicts else _verdict(journal, spec)
+    recommended = _prefer(rows, verdicts, spec) if verdicts else _recommend(rows, verdict, spec)
     return Outcome(
         study=name,
         model=journal.study.model.source,
         workload=spec.workload,
         objective=spec.objective,
-        engine=f"vLLM {journal.study.engine.version} on {journal.study.engine.platform}",
+        engine=" and ".join(
+            f"vLLM {engine.version} on {engine.platform}" for engine in (journal.study.engine, *journal.study.engines)
+        ),
         machine=journal.blocks[-1].hardware if journal.blocks else journal.study.hardware,
         dyno_version=journal.study.dyno_version,
         blocks=len(journal.blocks),
@@ -82,18 +88,14 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         recommended=recommended,
         also_fast=_also_fast(rows, recommended, spec),
         notes=journal.notes,
+        verdicts=verdicts,
+        decision=_decision(rows, spec),
     )
 
 
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
     """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed."""
     return _best([row for row in outcome.rows[1:] if row.ratio is not None and _may_win(row, spec)], spec)
-
-
-def objective_of(step: Step, objective: Objective) -> float | None:
-    """The objective's figure of a finished test, None when it has none or does not count."""
-    value = step.figures.get(objective.figure) if step.state == "complete" else None
-    return value if value is not None and value > 0 else None
 
 
 def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
@@ -153,13 +155,10 @@ def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
     confirm = journal.confirm
     if confirm is None or confirm.pairs == 0:
         return None
-    whole = {pair: block.block for block in journal.blocks for pair in range(confirm.pairs)
-             if is_whole(journal.steps, pair, block.block)}  # fmt: skip
-    pairs = [figures for pair, block in sorted(whole.items())
-             if (figures := _pair(journal.steps, pair, block, confirm.candidate, spec.objective))]  # fmt: skip
+    whole = whole_pairs(journal, confirm.pairs)
+    pairs = figures_of(journal.steps, whole, (confirm.candidate, BASELINE), spec.objective)
     made = compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
-    failed = len({step.launch for step in journal.steps if step.phase == "confirm" and step.failure})
-    if failed:
+    if failed := failed_launches(journal):
         return replace(made, answer="inconclusive", note=f"{failed} of its launches failed", more_pairs=None)
     if len(whole) < confirm.pairs:
         note = f"{len(whole)} of {confirm.pairs} pairs are made so far"
@@ -168,13 +167,10 @@ def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
     return replace(made, note=f"{void} of {confirm.pairs} pairs void and left out" if void else "")
 
 
-def _pair(
-    steps: Sequence[Step], pair: int, block: int, candidate: str, objective: Objective
-) -> tuple[float, float] | None:
-    figures = {step.candidate: objective_of(step, objective) for step in steps
-               if step.pair == pair and step.block == block and step.scenario == "throughput"}  # fmt: skip
-    ours, theirs = figures.get(candidate), figures.get(BASELINE)
-    return (ours, theirs) if ours is not None and theirs is not None else None
+def _decision(rows: Sequence[Row], spec: StudySpec) -> Decision | None:
+    """The weighted matrix over what was measured completely."""
+    complete = {row.candidate.name: _for_limits(row.metrics) for row in rows if row.state == "complete"}
+    return decide(spec.weights, complete) if spec.weights else None
 
 
 def _keeps_limits(row: Row) -> bool:
@@ -208,6 +204,19 @@ def _recommend(rows: Sequence[Row], verdict: Comparison | None, spec: StudySpec)
         return None
     fault = {"failed": "failed", "complete": "does not keep the limits"}.get(baseline.state, "has no valid run")
     return Recommendation(best.candidate, f"The baseline {fault}; this is the best of the others, by screening alone.")
+
+
+def _prefer(rows: Sequence[Row], verdicts: Sequence[Comparison], spec: StudySpec) -> Recommendation | None:
+    """Of the two of a proof: B where it is better in something and worse in nothing that was asked, else A."""
+    first, second = rows
+    answers = {verdict.answer for verdict in verdicts}
+    launches = max(verdict.launches for verdict in verdicts)
+    if "better" in answers and answers <= {"better", "equivalent"} and _may_win(second, spec):
+        why = f"It is better than {first.candidate.name} by {launches} interleaved launches."
+        return Recommendation(second.candidate, why)
+    if _keeps_limits(first):
+        return Recommendation(first.candidate, f"{second.candidate.name} was not shown to be better.")
+    return None
 
 
 def _why_baseline(rows: Sequence[Row], verdict: Comparison | None) -> str:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from dyno.engine.args import EngineArgs
 from dyno.engine.cards import choose_card
 from dyno.engine.catalog import Catalog, parse_changes, parse_command
-from dyno.engine.environment import Environment, current_environment, load_catalog
+from dyno.engine.environment import Environment, current_environment, load_catalog, load_environment
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu, Hardware
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
-from dyno.study.space import Suggestion, build_candidates, suggestions
+from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
 from dyno.study.trial import Candidate
 from dyno.verdict.limits import refuse_unmeasurable
@@ -35,6 +35,7 @@ class Prepared:
     candidates: tuple[Candidate, ...]
     device_uuid: str | None
     notes: tuple[str, ...]
+    others: tuple[Environment, ...] = ()  # environments that candidates name
 
 
 def prepare(
@@ -53,13 +54,20 @@ def prepare(
     problems: list[str] = []
     model = _collect(problems, lambda: resolve_model(spec.model, progress=tell, download=False))
     lean = environment.platform == "cpu" and not (hardware.compiler and hardware.python_headers)
-    candidates = _collect(problems, lambda: _candidates(spec, catalog, environment, card, model, lean))
+    other = load_environment(spec.prove.engine_b) if spec.prove and spec.prove.engine_b else environment
+    if other.platform != environment.platform:
+        problems.append(f"prove.engine_b: {other.name} runs on {other.platform}, {environment.name} on "
+                        f"{environment.platform}; name two engines of one platform")  # fmt: skip
+    candidates = _collect(problems, lambda: (
+        _sides(spec, catalog, other, lean) if spec.prove
+        else _candidates(spec, catalog, environment, card, model, lean)))  # fmt: skip
     _collect(problems, lambda: refuse_unmeasurable(spec.limits, _measurable(card)))
     if candidates and model:
-        problems += _too_long(candidates, spec, model) + _no_weights(candidates[0], model)
+        problems += _too_long(candidates, spec, model) + _no_weights(candidates, model)
     if problems or candidates is None or model is None:
         raise InputError(*problems)
-    return Prepared(written, spec, environment, model, candidates, device_uuid, (CANNOT_COMPILE,) if lean else ())
+    return Prepared(written, spec, environment, model, candidates, device_uuid, (CANNOT_COMPILE,) if lean else (),
+                    (other,) if other != environment else ())  # fmt: skip
 
 
 def fetch(prepared: Prepared, tell: Callable[[str], None]) -> Prepared:
@@ -91,9 +99,8 @@ def _candidates(
     spec: StudySpec, catalog: Catalog, environment: Environment, card: Gpu | None, model: ModelSpec | None, lean: bool
 ) -> tuple[Candidate, ...]:
     problems: list[str] = []
-    # A folder by its whole path, as engines start elsewhere; an id as it is, as vLLM finds it in the hub's cache.
-    path = str(Path(spec.model).expanduser().absolute()) if Path(spec.model).expanduser().is_dir() else spec.model
-    baseline = _named(problems, "baseline", lambda: _baseline(spec, catalog, path))
+    path = _path(spec)
+    baseline = _named(problems, "baseline", lambda: _whole(spec.baseline, spec, catalog, path))
     pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
     changes = (
         tuple(Suggestion(name, change, "") for name, change in spec.candidates)
@@ -110,6 +117,33 @@ def _candidates(
     if problems or made is None:
         raise InputError(*problems)
     return made
+
+
+def _sides(spec: StudySpec, catalog: Catalog, other: Environment, lean: bool) -> tuple[Candidate, ...]:
+    """The two of a proof: each a whole configuration, read with the flags of its own release, with what is pinned."""
+    problems: list[str] = []
+    ((name, text),) = spec.candidates or ()
+    first = _named(problems, "A", lambda: _side("A", spec.baseline, spec, catalog, lean))
+    second = _named(problems, name, lambda: _side(name, text, spec, load_catalog(other), lean))
+    if first is None or second is None:
+        raise InputError(*problems)
+    named = spec.prove.engine_b if spec.prove else None
+    return first, replace(second, alters_output=alters_output(first.args, second.args), engine=named)
+
+
+def _side(name: str, text: str, spec: StudySpec, catalog: Catalog, lean: bool) -> Candidate:
+    path = _path(spec)
+    whole, pinned = _whole(text, spec, catalog, path), parse_changes(spec.pinned, catalog, path)
+    if lean:
+        whole = EngineArgs(path, (("enforce_eager", True),)).overlay(whole)
+    (made,) = build_candidates(whole, pinned, (), lambda change: parse_changes(change, catalog, path))
+    return replace(made, name=name, reason="")
+
+
+def _path(spec: StudySpec) -> str:
+    """A folder by its whole path, as engines start elsewhere; an id as it is, as vLLM finds it in the hub's cache."""
+    folder = Path(spec.model).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else spec.model
 
 
 def _known(
@@ -135,10 +169,11 @@ def _named(problems: list[str], where: str, step: Callable[[], T]) -> T | None:
     return result
 
 
-def _baseline(spec: StudySpec, catalog: Catalog, path: str) -> EngineArgs:
-    if not _is_command(spec.baseline):
-        return parse_changes(spec.baseline, catalog, path)
-    args = parse_command(spec.baseline, catalog)
+def _whole(text: str, spec: StudySpec, catalog: Catalog, path: str) -> EngineArgs:
+    """A whole configuration, written as a command or as flags and variables alone."""
+    if not _is_command(text):
+        return parse_changes(text, catalog, path)
+    args = parse_command(text, catalog)
     if args.model != spec.model:
         raise InputError(f"serves {args.model!r}, but the study's model is {spec.model!r}; name the same model in both")
     return replace(args, model=path)
@@ -165,8 +200,8 @@ def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSp
             for limit, name in first.items() if isinstance(limit, int) and 0 < limit < needed]  # fmt: skip
 
 
-def _no_weights(baseline: Candidate, model: ModelSpec) -> list[str]:
-    if model.has_weights or baseline.args.flag("load_format") == "dummy":
+def _no_weights(candidates: tuple[Candidate, ...], model: ModelSpec) -> list[str]:
+    if model.has_weights or all(candidate.args.flag("load_format") == "dummy" for candidate in candidates):
         return []
     return [f"model: {model.source} holds no weights; to measure with random ones add --load-format dummy "
-            "to the baseline or to what is pinned"]  # fmt: skip
+            "to the baseline (or to A and B) or to what is pinned"]  # fmt: skip

@@ -3,23 +3,28 @@
 import time
 from pathlib import Path
 
-from dyno.study.journal import ConfirmLine, Journal, NoteLine, append, read_journal
+from dyno.study.journal import ConfirmLine, Journal, LookLine, NoteLine, append, read_journal
 from dyno.study.launch import Launch, Session
 from dyno.study.outcome import judge, screened_best
+from dyno.study.pairs import failed_launches, looks_due, proven
 from dyno.study.progress import Progress, ProgressKind, Watch
 from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
-from dyno.study.spec import StudySpec
+from dyno.study.spec import ProveSpec, StudySpec
 from dyno.study.store import now
 
 
 def run_study(session: Session, watch: Watch) -> Journal:
     """Screen, then confirm, until nothing is owed or the budget is spent. Returns the journal as it then stands.
 
+    A proof confirms at once, and goes on until a look answers.
+
     A failed launch is a result and the study goes on; what was finished is on disk whenever this is interrupted.
     """
     journal = read_journal(session.folder)
     alone = len(journal.study.candidates) == 1
     clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal.notes)
+    if session.spec.prove:
+        return _prove(session, session.spec.prove, clock)
     order = Order(
         tuple(candidate.name for candidate in journal.study.candidates[1:]), session.spec.tests, session.spec.seed
     )
@@ -35,6 +40,35 @@ def run_study(session: Session, watch: Watch) -> Journal:
     ):
         journal = _launch(session, journal, plan, clock)
     return journal
+
+
+def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
+    """Pairs of launches until a planned look answers every metric, a launch fails or the budget is spent."""
+    baseline, candidate = (each.name for each in read_journal(session.folder).study.candidates)
+    while _goes_on(journal := _look(session.folder, asked, clock)):
+        plan = next_confirm(candidate, asked.max_pairs, journal.steps, session.block, baseline)
+        if plan is None:
+            break
+        if plan.place % 2 and not _affordable(journal, session.spec, launches=2):
+            clock.note(session.folder, f"The budget is spent after {plan.pair} of at most {asked.max_pairs} pairs.")
+            break
+        _launch(session, journal, plan, clock)
+    return read_journal(session.folder)
+
+
+def _look(folder: Path, asked: ProveSpec, clock: "_Clock") -> Journal:
+    """Write down what is known at every planned look that was reached and not yet written down."""
+    journal = read_journal(folder)
+    if looks_due(journal, asked) > len(journal.looks) and not failed_launches(journal):
+        verdicts = proven(journal, asked)
+        open_ones = any(each.answer == "inconclusive" for each in verdicts)
+        append(folder, LookLine(max(each.pairs for each in verdicts), verdicts, open_ones, now()))
+        clock.say("; ".join(f"{each.metric} {each.answer} after {each.pairs} pairs" for each in verdicts))
+    return read_journal(folder)
+
+
+def _goes_on(journal: Journal) -> bool:
+    return not failed_launches(journal) and not (journal.looks and not journal.looks[-1].goes_on)
 
 
 class _Clock:
@@ -62,15 +96,23 @@ class _Clock:
     def note(self, folder: Path, text: str) -> None:
         if text not in self._noted:  # a resumed study comes by the same places again
             append(folder, NoteLine(text, now()))
+        self.say(text)
+
+    def say(self, text: str) -> None:
         self._watch(Progress("note", "", 0, 0, "", text, time.monotonic() - self._started, None))
 
 
 def _screening_affordable(journal: Journal, spec: StudySpec) -> bool:
     """Whether another launch leaves enough of the budget for the shortest confirmation."""
+    reserve = 4 if spec.pairs >= 2 and len(journal.study.candidates) > 1 else 0
+    return _affordable(journal, spec, launches=1 + reserve)
+
+
+def _affordable(journal: Journal, spec: StudySpec, launches: int) -> bool:
+    """Whether the budget pays for so many more launches; the first of a study are never refused."""
     if spec.budget_s is None or not journal.steps:
         return True
-    reserve = 4 if spec.pairs >= 2 and len(journal.study.candidates) > 1 else 0
-    return _spent_s(journal) + _launch_s(journal) * (1 + reserve) <= spec.budget_s
+    return _spent_s(journal) + _launch_s(journal) * launches <= spec.budget_s
 
 
 def _spent_s(journal: Journal) -> float:

@@ -50,7 +50,9 @@ def next_screen(order: Order, steps: Sequence[Step], block: int) -> LaunchPlan |
     return None
 
 
-def next_confirm(candidate: str, pairs: int, steps: Sequence[Step], block: int) -> LaunchPlan | None:
+def next_confirm(
+    candidate: str, pairs: int, steps: Sequence[Step], block: int, baseline: str = BASELINE
+) -> LaunchPlan | None:
     """The next unfinished launch of the confirmation, None when all its pairs are done.
 
     Pairs alternate A B, B A, so that a linear drift of the machine cancels. A pair is never split between blocks:
@@ -59,7 +61,7 @@ def next_confirm(candidate: str, pairs: int, steps: Sequence[Step], block: int) 
     ours = [step for step in steps if step.phase == "confirm" and step.block == block]
     launch = max((step.launch for step in steps if step.phase == "screen" or step.block != block), default=-1) + 1
     left = [pair for pair in range(pairs) if not any(is_whole(steps, pair, earlier) for earlier in range(block))]
-    both = (BASELINE, candidate)
+    both = (baseline, candidate)
     launches = [(pair, name) for pair in left for name in (both if pair % 2 == 0 else both[::-1])]
     for place, (pair, name) in enumerate(launches):
         if owed := _owed(ours, launch + place, CONFIRM_TESTS):

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import Strict
 
 from dyno.errors import InputError, nearest
-from dyno.units import parse_seconds
+from dyno.units import parse_fraction, parse_seconds
+from dyno.verdict.compare import EQUIVALENCE_MARGIN
 from dyno.workload import Limit, Objective, Workload, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
@@ -40,6 +41,18 @@ class WorkloadFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ProveFile:
+    """Makes a study a proof: baseline and one candidate, whole configurations both, no screening."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    engine_b: str | None = None
+    metrics: tuple[str, ...] = ()
+    max_pairs: Whole = 20
+    margin: Quantity = EQUIVALENCE_MARGIN
+
+
+@dataclass(frozen=True, slots=True)
 class SpecFile:
     """The whole input of a study. Every key but `model` has a default."""
 
@@ -61,6 +74,18 @@ class SpecFile:
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
     duration: Quantity | None = None
+    weights: dict[str, Quantity] = field(default_factory=dict)
+    prove: ProveFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProveSpec:
+    """What a proof asks: which metrics, of how many pairs at most, and which ratio matters to nobody."""
+
+    engine_b: str | None
+    metrics: tuple[Objective, ...]
+    max_pairs: int
+    margin: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +107,9 @@ class StudySpec:
     engine: str | None
     device: str | None
     ready_timeout_s: float
-    duration_s: float | None = None  # of `sustained` and of `soak`; None: a minute and ten
+    duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
+    weights: tuple[tuple[str, float], ...]  # of the decision matrix
+    prove: ProveSpec | None
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -170,10 +197,15 @@ def _problems(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """One sentence for each place: what a key with several readings could have been is said together."""
     sentences: dict[str, list[str]] = {}
     for item in found:
-        path = [str(part) for part in item["loc"] if part not in ("WorkloadFile", "str", "int", "float", "[key]")]
+        path = [
+            str(part)
+            for part in item["loc"]
+            if part not in ("WorkloadFile", "ProveFile", "str", "int", "float", "[key]")
+        ]
         name = ".".join(path)
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            known = [each.name for each in fields(WorkloadFile if path[0] == "workload" else SpecFile)]
+            keys = {"workload": WorkloadFile, "prove": ProveFile}.get(path[0], SpecFile)
+            known = [each.name for each in fields(keys)]
             sentences[f"{name}: unknown key{nearest(path[-1], known)}"] = []
         else:
             said = "is empty; it" if item["input"] is None else brief(item["input"])
@@ -206,6 +238,8 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
+    weights = parsed("weights", lambda: _weights(written.weights))
+    prove = parsed("prove", lambda: _prove(written))
     if not written.model and "model" not in skip:
         problems.append("model: missing; give a model folder or a Hugging Face id")
     if workload is None or objective is None or limits is None or tests is None or pairs is None or timeout_s is None:
@@ -215,7 +249,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, duration_s=duration_s,
+        ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
     )  # fmt: skip
 
 
@@ -257,6 +291,35 @@ def _pairs(number: int) -> int:
     if not 0 <= number <= MOST_PAIRS:
         raise InputError(f"pairs: {number} must be at least 0 and at most {MOST_PAIRS}")
     return number
+
+
+def _weights(written: dict[str, Quantity]) -> tuple[tuple[str, float], ...]:
+    weights = tuple((name, _share(f"weights.{name}", text)) for name, text in written.items())
+    if wrong := [f"weights.{name}: {written[name]!r} must be more than 0" for name, weight in weights if weight <= 0]:
+        raise InputError(*wrong)
+    return weights
+
+
+def _prove(written: SpecFile) -> ProveSpec | None:
+    asked = written.prove
+    if asked is None:
+        return None
+    if len(written.candidates or {}) != 1 or "A" in (written.candidates or {}):
+        raise InputError("prove: needs exactly one candidate, and not by the name A, which the baseline has here")
+    if not 2 <= asked.max_pairs <= MOST_PAIRS:
+        raise InputError(f"prove.max_pairs: {asked.max_pairs} must be at least 2 and at most {MOST_PAIRS}")
+    margin = _share("prove.margin", asked.margin)
+    if not 0 < margin < 1:
+        raise InputError(f"prove.margin: {asked.margin!r} must be more than 0 and less than 100 %")
+    names = dict.fromkeys(asked.metrics or (written.objective,))
+    return ProveSpec(asked.engine_b, tuple(Objective(name) for name in names), asked.max_pairs, margin)
+
+
+def _share(where: str, text: str | float) -> float:
+    try:
+        return parse_fraction(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _positive_seconds(text: str | float) -> float:

@@ -52,7 +52,7 @@ def check_folder(folder: Path) -> None:
     try:
         others = {path.name for path in folder.iterdir()} - {"raw", "logs", ".lock"} if folder.exists() else set()
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); name another folder (--study DIR)") from error
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder (--study DIR)") from error
     if JOURNAL in others:
         raise InputError(f"{folder}: holds a study already; go on with it (--resume), or name another folder "
                          "(--study DIR)")  # fmt: skip
@@ -75,12 +75,18 @@ def create_study(folder: Path, prepared: Prepared, hardware: Hardware) -> None:
     """A new study folder with the first lines of its journal. InputError as in make_folder."""
     make_folder(folder)
     append(folder, StudyLine(SCHEMA_VERSION, __version__, now(), prepared.written, prepared.model,
-                             prepared.environment, hardware, prepared.candidates))  # fmt: skip
+                             prepared.environment, hardware, prepared.candidates, prepared.others))  # fmt: skip
     for note in prepared.notes:
         append(folder, NoteLine(note, now()))
 
 
-def check_resumable(journal: Journal, asked: dict[str, Any], engine: Environment, hardware: Hardware) -> None:
+def check_resumable(
+    journal: Journal,
+    asked: dict[str, Any],
+    engine: Environment,
+    hardware: Hardware,
+    others: tuple[Environment, ...] = (),
+) -> None:
     """InputError with everything that makes going on a different study: changed spec, engine version, kind of machine.
 
     `asked` holds what the command line and its spec file say this time; what they leave out is as it was.
@@ -95,9 +101,10 @@ def check_resumable(journal: Journal, asked: dict[str, Any], engine: Environment
                    if (before := getattr(was.spec, item.name)) != (after := getattr(again, item.name))]  # fmt: skip
         problems = [f"{name}: was {before!r}, is now {after!r}; a study's spec cannot change: start a new one"
                     for name, before, after in changed]  # fmt: skip
-    if (engine.version, engine.platform) != (was.engine.version, was.engine.platform):
-        problems.append(f"engine: was vLLM {was.engine.version} on {was.engine.platform}, is now vLLM {engine.version} "
-                        f"on {engine.platform}; use the same release, or start a new study")  # fmt: skip
+    for old, new in zip((was.engine, *was.engines), (engine, *others), strict=True):
+        if (new.version, new.platform) != (old.version, old.platform):
+            problems.append(f"engine: was vLLM {old.version} on {old.platform}, is now vLLM {new.version} "
+                            f"on {new.platform}; use the same release, or start a new study")  # fmt: skip
     if hardware.kind != was.hardware.kind:
         problems.append(f"machine: was {was.hardware.kind}, is now {hardware.kind}; figures of two kinds of machine "
                         "do not belong in one study: start a new one")  # fmt: skip

@@ -19,6 +19,7 @@ class Candidate:
     args: EngineArgs
     reason: str = ""
     alters_output: bool = False
+    engine: str | None = None  # an environment other than the study's
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dyno.engine.environment import Environment, current_environment
+from dyno.engine.environment import Environment, current_environment, load_environment
 from dyno.engine.lock import hold
 from dyno.hardware.spec import Hardware
 from dyno.home import locks_folder
@@ -32,7 +32,7 @@ def tune(prepared: Prepared, folder: Path | None, host: Host, watch: Watch) -> P
         make_folder(folder)
         with hold(_study_lock(folder), f"the study {folder}"):
             create_study(folder, prepared, host.hardware)
-            _run(folder, prepared.environment, prepared.device_uuid, host, watch)
+            _run(folder, (prepared.environment, *prepared.others), prepared.device_uuid, host, watch)
     return folder
 
 
@@ -41,10 +41,11 @@ def resume(folder: Path, asked: dict[str, Any], host: Host, watch: Watch) -> Pat
     journal = read_journal(folder)
     spec = spec_of(journal, asked)
     environment = current_environment(spec.engine)
-    check_resumable(journal, asked, environment, host.hardware)
+    others = tuple(load_environment(other.name) for other in journal.study.engines)
+    check_resumable(journal, asked, environment, host.hardware, others)
     device = card_for(environment, host.hardware, spec.device, host.visible_devices)
     with hold_card(device), hold(_study_lock(folder), f"the study {folder}"):
-        _run(folder, environment, device, host, watch)
+        _run(folder, (environment, *others), device, host, watch)
     return folder
 
 
@@ -58,9 +59,9 @@ def _study_lock(folder: Path) -> Path:
     return folder / ".lock"
 
 
-def _run(folder: Path, environment: Environment, device: str | None, host: Host, watch: Watch) -> None:
+def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, host: Host, watch: Watch) -> None:
+    environment, *others = engines
     block = enter_block(folder, host.hardware)
     journal = read_journal(folder)
-    lean = environment.platform == "cpu" and not (host.hardware.compiler and host.hardware.python_headers)
-    session = Session(folder, spec_of(journal), environment, journal.study.model.vocab_size, block, device, lean)
-    run_study(session, watch)
+    vocab_size = journal.study.model.vocab_size
+    run_study(Session(folder, spec_of(journal), environment, vocab_size, block, device, tuple(others)), watch)

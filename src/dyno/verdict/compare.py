@@ -33,6 +33,7 @@ class Comparison:
     pairs: int
     more_pairs: int | None  # how many more would likely settle an inconclusive one
     note: str = ""  # what keeps it from being more than it is
+    margin: float = EQUIVALENCE_MARGIN  # what "equivalent" means here
 
     @property
     def launches(self) -> int:
@@ -54,21 +55,22 @@ def compare(candidate: str, baseline: str, metric: str, pairs: Sequence[tuple[fl
         return Comparison(candidate, baseline, metric, "inconclusive", ratio, None, None, len(logs), None)
     mean, spread = fmean(logs), stdev(logs)
     half = half_width(spread, len(logs))
-    answer = _answer(mean, half, higher_is_better)
+    answer = interval_answer(mean, half, higher_is_better)
     more = _more_pairs(mean, spread, len(logs)) if answer == "inconclusive" else None
     return Comparison(candidate, baseline, metric, answer, math.exp(mean), math.exp(mean - half), math.exp(mean + half),
                       len(logs), more)  # fmt: skip
 
 
-def half_width(spread: float, pairs: int) -> float:
+def half_width(spread: float, pairs: int, level: float = 1 - CONFIDENCE) -> float:
     """Half of the confidence interval of a mean of `pairs` log ratios with this standard deviation."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(pairs - 1, (1 + CONFIDENCE) / 2)) * spread / math.sqrt(pairs)
+    return float(stdtrit(pairs - 1, 1 - level / 2)) * spread / math.sqrt(pairs)
 
 
-def _answer(mean: float, half: float, higher_is_better: bool) -> Answer:
-    if abs(mean) + half < math.log1p(EQUIVALENCE_MARGIN):
+def interval_answer(mean: float, half: float, higher_is_better: bool, margin: float = EQUIVALENCE_MARGIN) -> Answer:
+    """What an interval of log ratios says: inside the margin, on one side of 0, or neither."""
+    if abs(mean) + half < math.log1p(margin):
         return "equivalent"
     if abs(mean) <= half:
         return "inconclusive"
