@@ -106,6 +106,14 @@ def test_without_limits_it_climbs_as_long_as_there_is_something_to_gain():
     assert [probe.concurrency for probe in search(engine(lambda _: 1), (), most=16)] == [1, 2, 4, 8, 16]
 
 
+def test_where_clients_may_queue_for_ever_more_are_not_asked_for_without_a_gain():
+    tpot = (Limit("tpot_p50", 20.0, "at most"),)
+    probes = search(lambda clients: Probe(clients, {"tpot_ms.p50": 9, "output_throughput": min(clients, 8)}), tpot)
+    assert (probes[-1].concurrency, capacity(probes, tpot)) == (32, 32)
+    waits = search(engine(lambda clients: 5 * clients, lambda clients: min(clients, 8)))
+    assert 94 <= capacity(waits, (TTFT,)) <= 100
+
+
 def test_without_limits_growing_waits_end_the_climb():
     probes = search(lambda clients: Probe(clients, {"output_throughput": clients}, over_saturated=clients > 3), ())
     assert [probe.concurrency for probe in probes] == [1, 2, 4]

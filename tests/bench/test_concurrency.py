@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from dyno.bench.concurrency import most_clients, probe_load, waiting
+from dyno.bench.concurrency import most_clients, probe_load, probe_of, waiting
 from dyno.bench.counters import Counters
+from dyno.engine.metrics import Histogram
+from dyno.bench.load import Measurement
 from dyno.bench.raw import load_raw
-from dyno.bench.record import Target
-from dyno.bench.run import Run
+from dyno.bench.record import Load, Target
+from dyno.bench.run import Part, Run
 from dyno.bench.scenarios import run_test
+from dyno.bench.stats import Records
 from dyno.workload import Limit, Workload
 
 SMALL = Workload("small", input_len=512, output_len=4, concurrency=2, num_requests=8)
@@ -67,13 +71,27 @@ def test_a_probe_has_some_turnovers_and_enough_requests_for_its_percentile(clien
     assert (load.concurrency, load.num_requests) == (clients, requests)
 
 
+def probed(waits_s):
+    """A load of 4 clients, a request a second, with these waits for a first token."""
+    sent = np.arange(len(waits_s)) * 1_000_000_000
+    first = sent + (np.array(waits_s) * 1e9).astype(np.int64)
+    ones = np.ones(len(waits_s), dtype=np.int64)
+    records = Records(sent, sent, first, first, ones, ones, ones, first, ("",) * len(waits_s))
+    return probe_of(Part("x", Load(4, len(waits_s), 512, 4, 0), Measurement(records, Counters(), None, ()), None))
+
+
+def test_waits_that_grow_after_the_first_turn_are_over_saturation():
+    assert probed([0.1 + 0.05 * turn for turn in range(40)]).over_saturated
+    assert not probed([0.1, 0.2, 0.4, 0.8] + [1.0, 1.1] * 18).over_saturated  # the first turn alone fills the queue
+    assert not probed([0.5] * 40).over_saturated
+
+
 def test_no_probe_is_larger_than_a_load_may_be():
     assert most_clients(SMALL) == 1024
     assert most_clients(Workload("long", 100_000, 100, 1, 1)) == 124
 
 
 def test_queue_efficiency_is_the_share_of_the_time_that_was_not_waiting():
-    counted = Counters(request_queue_time_seconds_sum=3.0, request_queue_time_seconds_count=10.0,
-                       request_prefill_time_seconds_sum=1.0, request_prefill_time_seconds_count=10.0)  # fmt: skip
+    counted = Counters(queue=Histogram((1.0,), (10.0, 10.0), 3.0), prefill=Histogram((1.0,), (10.0, 10.0), 1.0))
     assert waiting(counted) == {"queue_ms": 300.0, "prefill_ms": 100.0, "queue_efficiency": 0.25}
     assert waiting(Counters()) == {"queue_ms": None, "prefill_ms": None, "queue_efficiency": None}

@@ -34,14 +34,15 @@ def next_probe(probes: Sequence[Probe], limits: Sequence[Limit], most: int = MOS
     """The concurrency to look at next, None when the answer is known.
 
     1, 2, 4 ... up to the first that does not hold; then bisection. What misses a limit by a tenth or less is looked at
-    once more, and the means decide. Without latency limits it is a climb as long as there is something to gain.
+    once more, and the means decide. Where no limit bounds the wait for a first token, so that any number of clients
+    could queue, it climbs as long as there is throughput to gain.
     """
     limits = latency_limits(limits)
     if not probes:
         return 1
     low, high = _bracket(probes, limits)
     if high is None:
-        return None if low >= most or (not limits and _flat(probes)) else min(2 * low, most)
+        return None if low >= most or (not _bound_waits(limits) and _flat(probes)) else min(2 * low, most)
     if not limits:
         return None
     if _close_miss(_at(probes, high), limits):
@@ -103,6 +104,10 @@ def _holds(same: Sequence[Probe], limits: Sequence[Limit], slack: float = 1.0) -
 
 def _close_miss(same: Sequence[Probe], limits: Sequence[Limit]) -> bool:
     return len(same) == 1 and not _holds(same, limits) and _holds(same, limits, _CLOSE)
+
+
+def _bound_waits(limits: Sequence[Limit]) -> bool:
+    return any(limit.name.startswith(("ttft", "e2el")) for limit in limits)
 
 
 def _flat(probes: Sequence[Probe]) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from dyno.bench import stats
 from dyno.bench.capacity import MOST_CLIENTS, Probe, capacity, curve, knee, latency_limits, next_probe
 from dyno.bench.counters import Counters
+from dyno.engine.metrics import Histogram
 from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, result_of
 from dyno.bench.steady import over_saturated
@@ -41,9 +42,13 @@ def find_capacity(run: Run) -> ScenarioResult:
         "knee_output_throughput": rates.get(bend) if bend else None,
         "probes": len(probes),
     }
-    run.keep("concurrency", {"limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
-                             "capacity_concurrency": most, "knee_concurrency": bend,
-                             "curve": [_point(*each) for each in zip(parts, probes, strict=True)]})  # fmt: skip
+    run.keep("concurrency", {
+        "limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
+        "most_clients": most_clients(run.workload),
+        "capacity_concurrency": most,
+        "knee_concurrency": bend,
+        "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
+    })  # fmt: skip
     held = [part for part, probe in zip(parts, probes, strict=True) if not probe.failed]
     return result_of("concurrency", held or parts, figures)
 
@@ -77,14 +82,14 @@ def waiting(counted: Counters) -> Figures:
     `queue_efficiency` is the share of the time up to the first token that was not spent waiting: prefill / (queue +
     prefill). At 1 every request is scheduled the moment it comes, at 0.5 it waits as long as its prefill takes.
     """
-    queue = _mean_ms(counted.request_queue_time_seconds_sum, counted.request_queue_time_seconds_count)
-    prefill = _mean_ms(counted.request_prefill_time_seconds_sum, counted.request_prefill_time_seconds_count)
+    queue = _mean_ms(counted.queue)
+    prefill = _mean_ms(counted.prefill)
     efficiency = prefill / (queue + prefill) if queue is not None and prefill else None
     return {"queue_ms": queue, "prefill_ms": prefill, "queue_efficiency": efficiency}
 
 
-def _mean_ms(seconds: float | None, count: float | None) -> float | None:
-    return 1000 * seconds / count if seconds is not None and count else None
+def _mean_ms(times: Histogram | None) -> float | None:
+    return 1000 * times.sum / times.count if times is not None and times.count else None
 
 
 def _point(part: Part, probe: Probe) -> dict[str, Any]:

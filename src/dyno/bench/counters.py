@@ -10,14 +10,15 @@ _SETTLE_S = 2.0
 _LOOK_EVERY_S = 0.05
 _KV_USAGE = "vllm:kv_cache_usage_perc"
 _TOTALS = ("generation_tokens", "prompt_tokens", "prefix_cache_queries", "prefix_cache_hits")
-_HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latency")
+_HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "request_queue_time",
+               "request_prefill_time")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """vLLM's counters, in tokens unless named, and histograms, in seconds, at one moment or between two.
+    """vLLM's counters, in tokens, and histograms, in seconds, at one moment or between two.
 
-    None where the server has no such series. The four sums and counts are of requests that have ended: how long they
+    None where the server has no such series. `queue` and `prefill` are of requests that have ended: how long they
     waited to be scheduled, and then for a first token.
     """
 
@@ -28,10 +29,8 @@ class Counters:
     ttft: Histogram | None = None
     itl: Histogram | None = None
     e2el: Histogram | None = None
-    request_queue_time_seconds_sum: float | None = None
-    request_queue_time_seconds_count: float | None = None
-    request_prefill_time_seconds_sum: float | None = None
-    request_prefill_time_seconds_count: float | None = None
+    queue: Histogram | None = None
+    prefill: Histogram | None = None
 
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""
@@ -45,8 +44,8 @@ def read_counters(url: str) -> Counters:
     if metrics is None:
         return Counters()
     generation, prompt, queries, hits = (metrics.total(f"vllm:{name}") for name in _TOTALS)
-    ttft, itl, e2el = (metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS)
-    return Counters(generation, prompt, queries, hits, ttft, itl, e2el)
+    return Counters(generation, prompt, queries, hits,
+                    *(metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS))  # fmt: skip
 
 
 def settled_counters(url: str, before: Counters, output_tokens: int | None) -> Counters:

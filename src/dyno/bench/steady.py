@@ -92,7 +92,9 @@ def growth(times: Series, values: Series, confidence: float = 0.99) -> Slope | N
 def over_saturated(times: Series, waits: Series, least_rise: float = 0.25) -> bool:
     """Do waiting times still grow, with 99.5 % confidence and by at least `least_rise` of their mean meanwhile?"""
     line = slope(_blocks(times, _FEWEST), _blocks(waits, _FEWEST), confidence=0.99)
-    return line is not None and line.low > 0 and line.per_unit * float(np.ptp(times)) >= least_rise * waits.mean()
+    if line is None or line.low <= 0:
+        return False
+    return line.per_unit * float(np.ptp(times)) >= least_rise * float(waits.mean())
 
 
 def _blocks(values: Series, most: int) -> Series:

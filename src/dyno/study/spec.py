@@ -107,9 +107,9 @@ class StudySpec:
     engine: str | None
     device: str | None
     ready_timeout_s: float
+    duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
-    duration_s: float | None = None  # of `sustained` and of `soak`; None: a minute and ten
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, weights=weights or (), prove=prove, duration_s=duration_s,
+        ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
     )  # fmt: skip
 
 
