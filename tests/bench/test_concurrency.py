@@ -7,13 +7,13 @@ import pytest
 
 from dyno.bench.concurrency import most_clients, probe_load, probe_of, waiting
 from dyno.bench.counters import Counters
-from dyno.engine.metrics import Histogram
 from dyno.bench.load import Measurement
 from dyno.bench.raw import load_raw
 from dyno.bench.record import Load, Target
 from dyno.bench.run import Part, Run
 from dyno.bench.scenarios import run_test
 from dyno.bench.stats import Records
+from dyno.engine.metrics import Histogram
 from dyno.workload import Limit, Workload
 
 SMALL = Workload("small", input_len=512, output_len=4, concurrency=2, num_requests=8)

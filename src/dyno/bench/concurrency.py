@@ -7,10 +7,10 @@ import numpy as np
 from dyno.bench import stats
 from dyno.bench.capacity import MOST_CLIENTS, Probe, capacity, curve, knee, latency_limits, next_probe
 from dyno.bench.counters import Counters
-from dyno.engine.metrics import Histogram
 from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, result_of
 from dyno.bench.steady import over_saturated
+from dyno.engine.metrics import Histogram
 from dyno.workload import MOST_TOKENS, Limit, Workload
 
 _TURNOVERS = 4  # requests of each client; the first of them meets an engine that is not yet full

@@ -154,6 +154,16 @@ def reap(engine: int) -> int | None:
     return code
 
 
+def freeze() -> None:
+    """STOP for every descendant until no new one is found: nothing is made between the last look and the KILL."""
+    stopped: set[int] = set()
+    while new := set(tree(os.getpid())) - stopped:
+        for pid in new:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= new
+
+
 def kill_tree(engine: int) -> tuple[list[str], int | None]:
     """KILL for every descendant until none is left. Who had to be ended, and the engine's exit code if it was."""
     code = None
@@ -272,6 +282,7 @@ def hold(argv: list[str], env: dict[str, str], sockets: str, wakeup: int, comman
     report("started", pid=engine)
     watch = Watch(engine, memory, wakeup)
     watch.until_over(commands)
+    freeze()
     memory.note_all(tree(os.getpid()))
     left, code = kill_tree(engine)
     if not watch.exited:
