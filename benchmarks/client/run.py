@@ -1,7 +1,7 @@
 """What a load generator costs and by how much it is wrong, against a mock server whose truth is known.
 
     python benchmarks/client/run.py                            # dyno; makes the table in benchmarks/README.md again
-    python benchmarks/client/run.py --vllm ENV/bin/vllm --tokenizer DIR     # and `vllm bench serve` beside it
+    python benchmarks/client/run.py --vllm ENV/bin/vllm  # and `vllm bench serve` of an engine environment
 
 Needs Linux, a C compiler, and two cores that are otherwise idle: the server has the first, the client the second.
 """
@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from dyno.model.synthetic import SHAPES, write_model
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -134,7 +136,7 @@ def dyno_seen(server: Mock, folder: Path) -> Seen:
 
 def vllm_words(options: argparse.Namespace, server: Mock, streams: int, requests: int) -> list[str]:
     return [options.vllm, "bench", "serve", "--backend", "openai-chat", "--base-url", server.url, "--endpoint",
-            "/v1/chat/completions", "--model", "mock", "--tokenizer", options.tokenizer, "--dataset-name", "random",
+            "/v1/chat/completions", "--model", "mock", "--tokenizer", "tokenizer", "--dataset-name", "random",
             "--random-input-len", str(INPUT_LEN), "--random-output-len", str(OUTPUT_LEN), "--num-prompts",
             str(requests), "--max-concurrency", str(streams), "--ignore-eos", "--save-result", "--result-filename",
             "vllm.json", "--percentile-metrics", "ttft,tpot", "--disable-tqdm"]  # fmt: skip
@@ -158,6 +160,7 @@ def row(client: str, rate: int, seconds: float, options: argparse.Namespace) -> 
             "dyno": (dyno_words, dyno_seen),
             "vllm bench serve": (vllm_words, vllm_seen),
         }[client]
+        write_model(folder / "tokenizer", SHAPES["demo"])
         cpu_s = cpu_of(words(options, server, streams, requests), folder)
         result = seen(server, folder)
         true_tpot_ms = statistics.median(truth.tpot_ms for truth in server.truth().values())
@@ -181,7 +184,6 @@ def shown(value: float | None, form: str, unit: str = "") -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--vllm", default="", help="the `vllm` of an engine environment")
-    parser.add_argument("--tokenizer", default="", help="a folder with a tokenizer, which `vllm bench serve` needs")
     parser.add_argument("--seconds", type=float, default=15, help="of each run, about")
     parser.add_argument("--keep", action="store_true", help="leave benchmarks/README.md as it is")
     options = parser.parse_args()
