@@ -1,7 +1,7 @@
 """What a load generator costs and by how much it is wrong, against a mock server whose truth is known.
 
     python benchmarks/client/run.py                            # dyno; makes the table in benchmarks/README.md again
-    python benchmarks/client/run.py --vllm ENV/bin/vllm --tokenizer DIR     # and `vllm bench serve` beside it
+    python benchmarks/client/run.py --vllm ENV/bin/vllm  # and `vllm bench serve` of an engine environment
 
 Needs Linux, a C compiler, and two cores that are otherwise idle: the server has the first, the client the second.
 """
@@ -23,7 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).parent
+from dyno.model.synthetic import SHAPES, write_model
+
+HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- client: begin -->", "<!-- client: end -->"
 STEP_MS, OUTPUT_LEN, INPUT_LEN = 5.0, 128, 32
@@ -55,8 +57,8 @@ class Seen:
     """What a client made of the run."""
 
     throughput: float
-    tpot_ms: float  # median
-    bias_ms: float
+    tpot_ms: float | None = None  # median
+    bias_ms: float | None = None
     reads_per_token: float | None = None
 
 
@@ -103,7 +105,16 @@ def cpu_of(words: Sequence[str], folder: Path) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def dyno_words(server: Mock, streams: int, requests: int) -> list[str]:
+def bare_words(_: argparse.Namespace, server: Mock, streams: int, requests: int) -> list[str]:
+    port = server.url.rpartition(":")[2]
+    return [sys.executable, str(HERE / "bare.py"), port, str(streams), str(requests), str(OUTPUT_LEN)]
+
+
+def bare_seen(_: Mock, folder: Path) -> Seen:
+    return Seen(float((folder / "client.log").read_text()))
+
+
+def dyno_words(_: argparse.Namespace, server: Mock, streams: int, requests: int) -> list[str]:
     return [sys.executable, "-m", "dyno", "bench", "--url", server.url, "--model", "mock", "--chat", "--raw", "raw",
             "--concurrency", str(streams), "--requests", str(requests), "--input-len", str(INPUT_LEN),
             "--output-len", str(OUTPUT_LEN), "--json"]  # fmt: skip
@@ -123,9 +134,9 @@ def dyno_seen(server: Mock, folder: Path) -> Seen:
     return Seen(told["output_throughput"], told["tpot_ms"]["p50"], bias_ms, reads)
 
 
-def vllm_words(vllm: str, tokenizer: str, server: Mock, streams: int, requests: int) -> list[str]:
-    return [vllm, "bench", "serve", "--backend", "openai-chat", "--base-url", server.url, "--endpoint",
-            "/v1/chat/completions", "--model", "mock", "--tokenizer", tokenizer, "--dataset-name", "random",
+def vllm_words(options: argparse.Namespace, server: Mock, streams: int, requests: int) -> list[str]:
+    return [options.vllm, "bench", "serve", "--backend", "openai-chat", "--base-url", server.url, "--endpoint",
+            "/v1/chat/completions", "--model", "mock", "--tokenizer", "tokenizer", "--dataset-name", "random",
             "--random-input-len", str(INPUT_LEN), "--random-output-len", str(OUTPUT_LEN), "--num-prompts",
             str(requests), "--max-concurrency", str(streams), "--ignore-eos", "--save-result", "--result-filename",
             "vllm.json", "--percentile-metrics", "ttft,tpot", "--disable-tqdm"]  # fmt: skip
@@ -144,28 +155,40 @@ def row(client: str, rate: int, seconds: float, options: argparse.Namespace) -> 
     requests = streams * max(2, round(rate * seconds / OUTPUT_LEN / streams))
     with tempfile.TemporaryDirectory() as name, mock(Path(name)) as server:
         folder = Path(name)
-        if client == "dyno":
-            cpu_s = cpu_of(dyno_words(server, streams, requests), folder)
-            seen = dyno_seen(server, folder)
-        else:
-            cpu_s = cpu_of(vllm_words(options.vllm, options.tokenizer, server, streams, requests), folder)
-            seen = vllm_seen(server, folder)
+        words, seen = {
+            "bare protocol": (bare_words, bare_seen),
+            "dyno": (dyno_words, dyno_seen),
+            "vllm bench serve": (vllm_words, vllm_seen),
+        }[client]
+        write_model(folder / "tokenizer", SHAPES["demo"])
+        cpu_s = cpu_of(words(options, server, streams, requests), folder)
+        result = seen(server, folder)
         true_tpot_ms = statistics.median(truth.tpot_ms for truth in server.truth().values())
-    reads = "-" if seen.reads_per_token is None else f"{seen.reads_per_token:.2f}"
-    cells = (client, f"{rate:,}", f"{seen.throughput / rate:.1%}", f"{cpu_s / (requests * OUTPUT_LEN / 1e6):.2f}",
-             f"{seen.bias_ms:.2f} ms", f"{seen.tpot_ms / true_tpot_ms - 1:+.2%}", reads)  # fmt: skip
+    tpot_error = None if result.tpot_ms is None else result.tpot_ms / true_tpot_ms - 1
+    cells = (
+        client,
+        f"{rate:,}",
+        f"{result.throughput / rate:.1%}",
+        f"{cpu_s / (requests * OUTPUT_LEN / 1e6):.2f}",
+        shown(result.bias_ms, ".2f", " ms"),
+        shown(tpot_error, "+.2%"),
+        shown(result.reads_per_token, ".2f"),
+    )
     return f"| {' | '.join(cells)} |"
+
+
+def shown(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--vllm", default="", help="the `vllm` of an engine environment")
-    parser.add_argument("--tokenizer", default="", help="a folder with a tokenizer, which `vllm bench serve` needs")
     parser.add_argument("--seconds", type=float, default=15, help="of each run, about")
     parser.add_argument("--keep", action="store_true", help="leave benchmarks/README.md as it is")
     options = parser.parse_args()
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
-    for client in ("dyno", *(["vllm bench serve"] if options.vllm else [])):
+    for client in ("bare protocol", "dyno", *(["vllm bench serve"] if options.vllm else [])):
         for rate in RATES:
             lines.append(row(client, rate, options.seconds, options))
             print(lines[-1], flush=True)

@@ -175,3 +175,11 @@ class TestSteady:
         clients = records((0, [10], 11, UNKNOWN, ""), (11, [20], 21, UNKNOWN, ""), (21, [30], 31, UNKNOWN, ""))
         seen = steady(clients)
         assert (seen["steady.output_throughput"], seen["steady.request_throughput"]) == (None, pytest.approx(2 / 0.011))
+
+
+def test_a_load_larger_than_one_block_has_the_same_figures(monkeypatch) -> None:
+    many = records(*((number, [number + 5 + 3 * step for step in range(number % 4)], number + 40, number % 4, "")
+                     for number in range(50)))  # fmt: skip
+    whole = figures(many)
+    monkeypatch.setattr("dyno.bench.stats._BLOCK", 3)
+    assert figures(many) == pytest.approx(whole)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import resource
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -207,6 +208,10 @@ def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: byte
 
     DynoError when the server cannot be reached; whatever goes wrong later is a transcript's `failure`.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, most)
+    )  # 1024, the usual first limit, is fewer than some loads need
     kept: list[Transcript] = []
     loop = Loop(endpoint, requests, pace, take or kept.append, ready)
     collecting = gc.isenabled()

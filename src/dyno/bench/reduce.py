@@ -47,7 +47,8 @@ class Reducer:
     def __init__(self, kept_bytes: int = _KEPT_BYTES, batch_bytes: int = _BATCH_BYTES) -> None:
         self._kept_bytes, self._batch_bytes = kept_bytes, batch_bytes
         self._batch: list[Transcript] = []
-        self._bytes = 0
+        self._waiting: list[list[Transcript]] = []  # full batches, as long as there is no helper
+        self._bytes = self._waiting_bytes = 0
         self._helper: ProcessPoolExecutor | None = None
         self._reduced: list[Future[tuple[list[Done], float]]] = []
 
@@ -63,18 +64,26 @@ class Reducer:
         """Takes one; on the clock, so it only counts bytes and at times hands a batch over."""
         self._batch.append(transcript)
         self._bytes += len(transcript.raw)
-        if self._helper is None and self._bytes > self._kept_bytes:
+        if self._bytes <= self._batch_bytes:
+            return
+        self._waiting.append(self._batch)
+        self._waiting_bytes += self._bytes
+        self._batch, self._bytes = [], 0
+        if self._helper is None and self._waiting_bytes > self._kept_bytes:
             self._helper = ProcessPoolExecutor(1, get_context("spawn"), begin_helper)
-        if self._helper is not None and self._bytes > self._batch_bytes:
-            try:
-                self._reduced.append(self._helper.submit(_reduce, self._batch))
-            except BrokenProcessPool as error:
-                raise DynoError(_HELPER_ENDED) from error
-            self._batch, self._bytes = [], 0
+        if self._helper is not None:
+            self._hand_over(self._helper)
+
+    def _hand_over(self, helper: ProcessPoolExecutor) -> None:
+        try:
+            self._reduced += [helper.submit(_reduce, batch) for batch in self._waiting]
+        except BrokenProcessPool as error:
+            raise DynoError(_HELPER_ENDED) from error
+        self._waiting = []
 
     def finish(self) -> list[Done]:
         """Blocks until all are reduced. DynoError when the helper process was killed."""
-        done = [reduce_one(transcript) for transcript in self._batch]
+        done = [reduce_one(transcript) for batch in (*self._waiting, self._batch) for transcript in batch]
         cpu_s = 0.0
         try:
             for future in self._reduced:
@@ -83,7 +92,7 @@ class Reducer:
         except BrokenProcessPool as error:
             raise DynoError(_HELPER_ENDED) from error
         count_helper(cpu_s)
-        self._batch, self._reduced = [], []
+        self._batch, self._waiting, self._reduced = [], [], []
         return sorted(done, key=lambda one: one.index)
 
 

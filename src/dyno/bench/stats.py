@@ -1,7 +1,7 @@
 """From the records of requests to figures: pure, and the same whenever it is done again."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ Integers = NDArray[np.int64]
 Milliseconds = NDArray[np.float64]
 
 UNKNOWN = -1
+_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,25 @@ def tpot_ms(records: Records) -> Milliseconds:
 
 def itl_ms(records: Records) -> Milliseconds:
     """Gaps between events with content, pooled; where an event holds several tokens, each token's share of the gap."""
-    request = np.repeat(np.arange(len(records.content_counts)), records.content_counts)
-    within = (request[1:] == request[:-1]) & records.completed[request[1:]]
-    gaps = np.diff(records.content_ns)[within] / 1e6
-    tokens, events = records.output_tokens, records.content_counts
+    tokens, events, done = records.output_tokens, records.content_counts, records.completed
     known = (tokens > 1) & (events > 1)
     share = np.where(known, (events - 1) / np.maximum(tokens - 1, 1), 1.0)
-    itl: Milliseconds = gaps * share[request[1:][within]]
-    return itl
+    pooled = [np.empty(0)]
+    for request, content_ns in _blocks(records):
+        within = (request[1:] == request[:-1]) & done[request[1:]]
+        pooled.append(np.diff(content_ns)[within] / 1e6 * share[request[1:][within]])
+    return np.concatenate(pooled)
+
+
+def _blocks(records: Records) -> Iterator[tuple[Integers, Integers]]:
+    """The request and the stamp of every event with content, some million at a time: a long load has fifty million."""
+    ends = np.cumsum(records.content_counts)
+    request = begin = 0
+    while request < len(ends):
+        until = max(request + 1, int(np.searchsorted(ends, begin + _BLOCK, side="right")))
+        numbers = np.repeat(np.arange(request, until), records.content_counts[request:until])
+        yield numbers, records.content_ns[begin : ends[until - 1]]
+        request, begin = until, int(ends[until - 1])
 
 
 def e2el_ms(records: Records) -> Milliseconds:
@@ -140,13 +152,15 @@ def steady(records: Records) -> dict[str, float | None]:
     if opens == UNKNOWN or opens >= closes:
         return window
     duration_s = (closes - opens) / 1e9
-    request = np.repeat(np.arange(len(done)), records.content_counts)
-    within = (records.content_ns > opens) & (records.content_ns <= closes) & done[request]
     ended = done & (records.last_byte_ns > opens) & (records.last_byte_ns <= closes)
     window |= {"steady.duration_s": duration_s, "steady.request_throughput": int(ended.sum()) / duration_s}
     if (records.output_tokens[done] != UNKNOWN).all():
         tokens_per_event = records.output_tokens / np.maximum(records.content_counts, 1)
-        window["steady.output_throughput"] = float(tokens_per_event[request[within]].sum()) / duration_s
+        tokens_within = 0.0
+        for request, stamps in _blocks(records):
+            within = (stamps > opens) & (stamps <= closes) & done[request]
+            tokens_within += float(tokens_per_event[request[within]].sum())
+        window["steady.output_throughput"] = tokens_within / duration_s
     return window
 
 
@@ -193,4 +207,10 @@ def summary(values: Milliseconds) -> dict[str, float | None]:
     values = values[~np.isnan(values)]
     if not len(values):
         return dict.fromkeys(STATISTICS)
-    return dict(zip(STATISTICS, (float(values.mean()), *np.percentile(values, PERCENTILES).tolist()), strict=True))
+    return dict(
+        zip(
+            STATISTICS,
+            (float(values.mean()), *np.percentile(values, PERCENTILES, overwrite_input=True).tolist()),
+            strict=True,
+        )
+    )
