@@ -81,13 +81,13 @@ class CardReader:
         ask = partial(_ask, library)
         questions: Mapping[str, Callable[[], float | None]] = {
             "temperature_c": partial(_temperature, library, handle),
-            "power_w": lambda: _watts(ask(library.nvmlDeviceGetPowerUsage, handle)),
-            "power_limit_w": lambda: _watts(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            "power_w": lambda: _thousandth(ask(library.nvmlDeviceGetPowerUsage, handle)),
+            "power_limit_w": lambda: _thousandth(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
             "sm_clock_mhz": lambda: ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM),
             "memory_clock_mhz": lambda: ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM),
             "clock_reasons": lambda: ask(library.nvmlDeviceGetCurrentClocksEventReasons, handle),
             "memory_used_bytes": lambda: getattr(_memory(library, handle), "used", None),
-            "energy_j": lambda: _watts(ask(library.nvmlDeviceGetTotalEnergyConsumption, handle)),
+            "energy_j": lambda: _thousandth(ask(library.nvmlDeviceGetTotalEnergyConsumption, handle)),
             "busy_percent": lambda: getattr(ask(library.nvmlDeviceGetUtilizationRates, handle), "gpu", None),
             "power_capped_s": lambda: self._slowed_s(library.NVML_PERF_POLICY_POWER),
             "too_hot_s": lambda: self._slowed_s(library.NVML_PERF_POLICY_THERMAL),
@@ -161,8 +161,8 @@ def _read_gpu(library: ModuleType, index: int) -> Gpu:
         memory_free_bytes=None if memory is None else memory.free,
         memory_used_bytes=None if memory is None else memory.used,
         processes=_processes(library, handle),
-        power_limit_w=_watts(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
-        power_w=_watts(ask(library.nvmlDeviceGetPowerUsage, handle)),
+        power_limit_w=_thousandth(ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)),
+        power_w=_thousandth(ask(library.nvmlDeviceGetPowerUsage, handle)),
         temperature_c=_temperature(library, handle),
         sm_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM),
         memory_clock_mhz=ask(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM),
@@ -219,8 +219,8 @@ def _process_name(library: ModuleType, pid: int) -> str:
         return "?"
 
 
-def _watts(milliwatts: float | None) -> float | None:
-    return None if milliwatts is None else milliwatts / 1000
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def _throttle_reasons(mask: int | None) -> tuple[str, ...] | None:
