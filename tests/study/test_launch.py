@@ -6,7 +6,7 @@ from made import ENGINE, journal
 from tests.hardware.replay import samples
 
 from dyno.study.journal import append, read_journal
-from dyno.study.launch import SHARED_MACHINE, Launch, Session
+from dyno.study.launch import Launch, Session
 from dyno.study.schedule import LaunchPlan
 
 BUSY = {"host__busy_s": 1.9, "host__idle_s": 0.0}
@@ -19,19 +19,11 @@ def launch(tmp_path):
     made, spec = journal(())
     append(tmp_path, made.study)
     plan = LaunchPlan(3, 1, "screen", None, "eager", ("throughput",), 1, 1)
-    session = Session(tmp_path, spec, ENGINE, 4096, 1, None, False)
+    session = Session(tmp_path, spec, ENGINE, 4096, 1, None)
     return Launch(session, plan, made.study.candidates[1], lambda *_: None), lambda: read_journal(tmp_path).notes
 
 
-def test_others_work_and_a_hot_card_void_a_test(launch, monkeypatch):
-    monkeypatch.delenv(SHARED_MACHINE)
-    others, hot = launch[0].machine_reasons("throughput", samples(**BUSY, **HOT))
-    assert others.startswith("other processes took 0.79 of a processor")
-    assert hot.startswith("the card slowed itself down")
-    assert launch[1]() == ()
-
-
-def test_on_a_shared_machine_others_work_is_only_noted(launch):
+def test_a_hot_card_voids_a_test_and_others_work_on_the_host_is_noted(launch):
     (reason,) = launch[0].machine_reasons("throughput", samples(**BUSY, **HOT))
     assert reason.startswith("the card slowed")
     (note,) = launch[1]()

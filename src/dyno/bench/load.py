@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter, thread_time
@@ -46,7 +46,7 @@ class Measurement:
     counted: Counters
     kv_usage_peak: float | None
     void: tuple[str, ...]
-    reconciled: dict[str, float | None]  # figures of `reconcile`
+    reconciled: dict[str, float | None] = field(default_factory=dict)  # figures of `reconcile`
 
 
 @dataclass(frozen=True, slots=True)

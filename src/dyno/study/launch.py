@@ -1,6 +1,5 @@
 """One launch: an engine is started, takes the tests it owes, is stopped; each finished test is one Step on disk."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,11 +23,6 @@ from dyno.study.schedule import LaunchPlan
 from dyno.study.spec import StudySpec
 from dyno.study.store import now
 from dyno.study.trial import Candidate, Step, StepState
-
-# Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
-SPECIAL_SHARE = 16
-# "1": this machine is never free of others' work, so what they take of its processors is noted and voids nothing.
-SHARED_MACHINE = "DYNO_SHARED_MACHINE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +101,10 @@ class Launch:
         return True
 
     def machine_reasons(self, test: str, samples: Samples) -> tuple[str, ...]:
-        """Why the machine voids a test. Others' work on its processors is only noted where the user expects it."""
-        of_host = host_reasons(samples)
-        if os.environ.get(SHARED_MACHINE) != "1":
-            return (*of_host, *card_reasons(samples))
-        for reason in of_host:
-            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
+        """Why the card voids a test. What others took of the host's processors is noted where it decides most."""
+        if test == "throughput":
+            for reason in host_reasons(samples):
+                append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
         return card_reasons(samples)
 
     def run(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
