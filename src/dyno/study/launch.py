@@ -24,6 +24,9 @@ from dyno.study.spec import StudySpec
 from dyno.study.store import now
 from dyno.study.trial import Candidate, Step, StepState
 
+# Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
+SPECIAL_SHARE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
