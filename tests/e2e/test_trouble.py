@@ -107,10 +107,10 @@ def test_a_baseline_that_fails_is_compared_with_nothing_and_the_best_that_starts
     assert "Nothing to confirm: the baseline failed, so that there is nothing to compare with." in printed["notes"]
 
 
-def test_a_study_in_which_nothing_starts_ends_with_1_and_is_not_served(bench):
+def test_a_study_in_which_nothing_starts_ends_with_3_and_is_not_served(bench):
     baseline = "FAKE_FAIL=oom_load vllm serve model --max-model-len 512 --load-format dummy"
     done = bench.run("tune", bench.spec(**SMALL, baseline=baseline, candidates="{}"), "--study", "s", "--json")
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["recommended"] is None
     served = bench.run("serve", "s")
     assert (served.returncode, served.stdout) == (2, "")
