@@ -24,8 +24,10 @@ def main() -> None:
     outcome = load_outcome(newest_study())
     render_terminal(outcome, Console(file=screen, width=WIDTH, color_system=None, force_terminal=False))
     lines = "\n".join(line.rstrip() for line in screen.getvalue().splitlines())
-    readme = Path(__file__).parents[1] / "README.md"
-    readme.write_text(with_demo(readme.read_text(), f"$ make demo\n...\n{lines}"))
+    root = Path(__file__).absolute().parents[1]
+    readme = root / "README.md"
+    printed = lines.replace(f"{root}/", "")  # where the clone stands says nothing to a reader
+    readme.write_text(with_demo(readme.read_text(), f"$ make demo\n...\n{printed}"))
     print(f"{readme.name}: demo block written", file=sys.stderr)
 
 
