@@ -8,7 +8,7 @@ from dyno.bench import stats
 from dyno.bench.capacity import MOST_CLIENTS, Probe, capacity, curve, knee, latency_limits, next_probe
 from dyno.bench.counters import Counters
 from dyno.bench.record import Load, ScenarioResult
-from dyno.bench.run import Figures, Part, Run, result_of
+from dyno.bench.run import Figures, Part, Run, figures_of, result_of
 from dyno.bench.steady import over_saturated
 from dyno.engine.metrics import Histogram
 from dyno.workload import MOST_TOKENS, Limit, Workload
@@ -72,7 +72,7 @@ def probe_of(part: Part) -> Probe:
     known[: part.load.concurrency] = False
     growing = over_saturated(records.sent_ns[known] / 1e9, ttft[known])
     failed = int((~records.completed).sum())
-    figures = stats.figures(records) | waiting(part.measured.counted)
+    figures = figures_of(part.measured) | waiting(part.measured.counted)
     return Probe(part.load.concurrency, figures | {"kv_usage_peak": part.measured.kv_usage_peak}, failed, growing)
 
 

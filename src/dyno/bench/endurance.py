@@ -11,7 +11,7 @@ import numpy as np
 
 from dyno.bench import stats
 from dyno.bench.record import Load, ScenarioResult
-from dyno.bench.run import Figures, Part, Run, result_of
+from dyno.bench.run import Figures, Part, Run, figures_of, result_of
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.bench.steady import Series, change_point, growth, mser5
 from dyno.workload import MOST_TOKENS, Workload
@@ -31,7 +31,7 @@ def sustained(run: Run) -> ScenarioResult:
     part = run.measure("sustained", load_of(run.workload, rate, run.duration_s or SUSTAINED_S))
     series = throughput_series(part.measured.records)
     run.keep("sustained-series", {"period_s": 1.0, "output_throughput": series.round(3).tolist()})
-    figures = stats.figures(part.measured.records) | burst_and_sustained(series)
+    figures = figures_of(part.measured) | burst_and_sustained(series)
     return result_of("sustained", [pilot, part], figures | {"kv_usage_peak": part.measured.kv_usage_peak})
 
 
@@ -138,7 +138,7 @@ def leaks(samples: Mapping[str, list[tuple[float, int]]]) -> Figures:
 
 
 def _round(part: Part) -> ScenarioResult:
-    figures = stats.figures(part.measured.records) | {"kv_usage_peak": part.measured.kv_usage_peak}
+    figures = figures_of(part.measured) | {"kv_usage_peak": part.measured.kv_usage_peak}
     made = result_of("soak", [part], figures)
     return replace(made, void=tuple(f"{part.name}: {reason}" for reason in made.void))
 

@@ -14,7 +14,7 @@ from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
-from dyno.bench.run import Figures, Run, result_of, seed_of
+from dyno.bench.run import Figures, Run, figures_of, result_of, seed_of
 from dyno.errors import InputError, nearest
 from dyno.workload import Workload
 
@@ -95,7 +95,7 @@ def _context(run: Run) -> ScenarioResult:
     for length in context_lengths(run.max_model_len):
         parts.append(run.measure(f"context-{length}", Load(1, _A_LENGTH, length, _LONG_OUTPUT, seed=0)))
         measured = parts[-1].measured
-        of_length = stats.figures(measured.records)
+        of_length = figures_of(measured)
         figures |= {f"{length}.{name}": of_length[f"{name}.p50"] for name in ("ttft_ms", "tpot_ms", "e2el_ms")}
         figures |= {f"{length}.kv_usage": measured.kv_usage_peak}
     return result_of("context", parts, of_length | figures)
@@ -104,7 +104,7 @@ def _context(run: Run) -> ScenarioResult:
 def _one_load(name: str, run: Run) -> ScenarioResult:
     scenario = _OF_ONE_LOAD[name]
     part = run.measure(name, scenario.load(run.workload, run.max_model_len))
-    return result_of(name, [part], stats.figures(part.measured.records) | scenario.extra(part.measured))
+    return result_of(name, [part], figures_of(part.measured) | scenario.extra(part.measured))
 
 
 SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({

@@ -84,7 +84,8 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
         values = [figures[f"{latency}_ms.{statistic}"] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
     shown_above = {figure_of(f"{latency}_{statistic}") for latency in LATENCIES for statistic in STATISTICS}
-    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items() if figure not in shown_above]
+    lines += [_row(figure, [_shown(value)]) for figure, value in figures.items()
+              if figure not in shown_above and not figure.endswith("_buckets")]  # fmt: skip
     return [*lines, ""]
 
 
