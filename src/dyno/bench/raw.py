@@ -38,8 +38,8 @@ def save_raw(path: Path, records: Records, header: Mapping[str, object], gauges:
 
 def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
     """The records and the header that save_raw wrote. InputError when they are not that."""
+    header = load_header(path)
     try:
-        header = json.loads(path.with_suffix(".json").read_text())
         with np.load(path, allow_pickle=False) as file:
             records = Records(
                 **{name: file[name] for name in _ARRAYS},
@@ -48,9 +48,18 @@ def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
             )
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
+    return records, header
+
+
+def load_header(path: Path) -> Mapping[str, Any]:
+    """The header of the raw file `path`. InputError when there is none of this schema."""
+    try:
+        header = dict(json.loads(path.with_suffix(".json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
     if header.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {header.get('schema_version')}, this Dyno reads {SCHEMA_VERSION}")
-    return records, header
+    return header
 
 
 def load_gauges(path: Path) -> Gauges:
