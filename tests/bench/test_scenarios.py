@@ -25,6 +25,9 @@ def test_every_test_of_one_load_is_valid_and_none_disturbs_another(engine, tmp_p
     assert (throughput["completed"], throughput["output_tokens"]) == (12, 96)
     assert throughput["kv_usage_peak"] is not None
     assert results["long_context"].figures["prompt_tokens"] == 2 * 1024
+    for name in ONE_LOAD:
+        assert results[name].figures["reconcile.ttft_mean_excess_ms"] > 0
+        assert "reconcile.ttft_p95_buckets" in results[name].figures
 
 
 def test_without_a_prefix_cache_nothing_is_reused(engine):

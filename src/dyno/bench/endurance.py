@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from dyno.bench import stats
 from dyno.bench.record import Load, ScenarioResult
-from dyno.bench.run import Figures, Part, Run, result_of
+from dyno.bench.run import Figures, Part, Run, figures_of, result_of
 from dyno.bench.stats import UNKNOWN, Records
 from dyno.bench.steady import Series, change_point, growth, mser5
 from dyno.workload import MOST_TOKENS, Workload
@@ -31,7 +31,12 @@ def sustained(run: Run) -> ScenarioResult:
     part = run.measure("sustained", load_of(run.workload, rate, run.duration_s or SUSTAINED_S))
     series = throughput_series(part.measured.records)
     run.keep("sustained-series", {"period_s": 1.0, "output_throughput": series.round(3).tolist()})
-    figures = stats.figures(part.measured.records) | burst_and_sustained(series)
+    return sustained_result(pilot, part)
+
+
+def sustained_result(pilot: Part, part: Part) -> ScenarioResult:
+    """The figures of the long load, void as soon as one of the two is."""
+    figures = figures_of(part.measured) | burst_and_sustained(throughput_series(part.measured.records))
     return result_of("sustained", [pilot, part], figures | {"kv_usage_peak": part.measured.kv_usage_peak})
 
 
@@ -83,10 +88,15 @@ def soak(run: Run) -> ScenarioResult:
         while not rounds or (left_s := deadline - time.monotonic()) > 0:
             seconds = min(_ROUND_S, left_s) if rounds else 0.0
             part = run.measure(f"soak-{len(rounds):04d}", load_of(run.workload, rate, seconds))
-            rounds.append(_round(part))
+            rounds.append(round_of(part))
             rate = rounds[-1].figures["request_throughput"]
     run.keep("soak-memory", sampler.samples)
-    figures = rounds[-1].figures | _over_all(rounds) | leaks(sampler.samples)
+    return soaked(rounds, sampler.samples)
+
+
+def soaked(rounds: Sequence[ScenarioResult], samples: Mapping[str, Sequence[Sequence[float]]]) -> ScenarioResult:
+    """All rounds together, with what the gauges did meanwhile."""
+    figures = rounds[-1].figures | _over_all(rounds) | leaks(samples)
     void = tuple(reason for each in rounds for reason in each.void)
     errors = sum((Counter(each.errors) for each in rounds), Counter())
     return ScenarioResult("soak", figures, void, tuple(path for each in rounds for path in each.raw), dict(errors))
@@ -126,7 +136,7 @@ class Sampler:
                     self.samples[name].append((round(time.monotonic() - self._began, 3), value))
 
 
-def leaks(samples: Mapping[str, list[tuple[float, int]]]) -> Figures:
+def leaks(samples: Mapping[str, Sequence[Sequence[float]]]) -> Figures:
     """How fast each gauge grows, in bytes an hour with its 99 % interval: it leaks if the low end is above 0."""
     figures: Figures = {}
     for name, read in samples.items():
@@ -137,13 +147,14 @@ def leaks(samples: Mapping[str, list[tuple[float, int]]]) -> Figures:
     return figures
 
 
-def _round(part: Part) -> ScenarioResult:
-    figures = stats.figures(part.measured.records) | {"kv_usage_peak": part.measured.kv_usage_peak}
+def round_of(part: Part) -> ScenarioResult:
+    """One round of a soak."""
+    figures = figures_of(part.measured) | {"kv_usage_peak": part.measured.kv_usage_peak}
     made = result_of("soak", [part], figures)
     return replace(made, void=tuple(f"{part.name}: {reason}" for reason in made.void))
 
 
-def _over_all(rounds: list[ScenarioResult]) -> Figures:
+def _over_all(rounds: Sequence[ScenarioResult]) -> Figures:
     """Counts and throughputs of all rounds together, None where one of them has none."""
 
     def total(name: str) -> float | None:

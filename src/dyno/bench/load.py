@@ -1,7 +1,7 @@
 """One load from its warm-up to its result."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from dyno.bench import stats
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import ClientCost, Evidence, void_reasons
-from dyno.bench.counters import Counters, kv_usage, read_counters, settled_counters
+from dyno.bench.counters import Counters, Gauges, read_counters, read_gauges, settled_counters
 from dyno.bench.fleet import Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Pace, Progress, drive
@@ -44,9 +44,13 @@ class Measurement:
 
     records: Records
     counted: Counters
-    kv_usage_peak: float | None
+    gauges: Gauges
     void: tuple[str, ...]
     reconciled: dict[str, float | None] = field(default_factory=dict)  # figures of `reconcile`
+
+    @property
+    def kv_usage_peak(self) -> float | None:
+        return self.gauges.kv_usage_peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,8 @@ class _Server:
 
 
 def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None,
-            processes: int = 1) -> Measurement:  # fmt: skip
-    """Measures one load after one warm-up that is not counted.
+            processes: int = 1, told: Mapping[str, object] | None = None) -> Measurement:  # fmt: skip
+    """Measures one load after one warm-up that is not counted. `told` goes into the raw file's header.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
     """
@@ -88,13 +92,13 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     reconciled = reconcile(records, counted)
     details = [_without(server.key, one.answer.detail) for one in done]
     void = void_reasons(Evidence(records, counted, load, details, client, reconciled))
+    gauges = read_gauges((page.sent_ns, body) for page in pages if (body := _body(page)) is not None)
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
-            "extras": extras, "counted": asdict(counted), "reconciled": reconciled, "void": void})  # fmt: skip
-    usages = (kv_usage(body) for page in pages if (body := _body(page)) is not None)
-    kv_usage_peak = max((usage for usage in usages if usage is not None), default=None)
-    return Measurement(records, counted, kv_usage_peak, void, reconciled)
+            "extras": extras, "counted": asdict(counted), "reconciled": reconciled, "void": void,
+            **(told or {})}, gauges)  # fmt: skip
+    return Measurement(records, counted, gauges, void, reconciled)
 
 
 def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:

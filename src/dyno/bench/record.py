@@ -79,8 +79,8 @@ class ScenarioResult:
     `figures` are flat and named: `ttft_ms.p50` ... `e2el_ms.p99` (mean, p50, p90, p95, p99 of ttft, tpot, itl, e2el),
     `output_throughput`, `request_throughput` (per second), `completed`, `failed`, `duration_s`, `prompt_tokens`,
     `output_tokens`, `ttft_intended_ms.*` and `e2el_intended_ms.*` (from the moment a request was meant to go out),
-    `steady.*` (without ramp and tail), and the scenario's own; None where the server did not tell. Failed requests
-    never enter a latency.
+    `steady.*` (without ramp and tail), `reconcile.*` (latencies against the server's own histograms), and the
+    scenario's own; None where the server did not tell. Failed requests never enter a latency.
     """
 
     scenario: str

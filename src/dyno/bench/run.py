@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
+from dyno.bench import stats
 from dyno.bench.load import Measurement, measure
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
@@ -53,6 +54,11 @@ class Run:
         if self.raw_folder is not None:
             self.raw_folder.mkdir(parents=True, exist_ok=True)
             (self.raw_folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def figures_of(measured: Measurement) -> Figures:
+    """The figures of one load, and how they stand to what the server's own histograms say (`reconcile`)."""
+    return stats.figures(measured.records) | measured.reconciled
 
 
 def seed_of(name: str, seed: int) -> int:

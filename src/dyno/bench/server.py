@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dyno.bench import stats
 from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
 from dyno.bench.reduce import helpers_cpu_s
+from dyno.bench.run import figures_of
 from dyno.bench.scenarios import SCENARIOS, plan_load, run_scenario
 from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
@@ -79,9 +79,10 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
 def _shaped(target: Target, load: Load, asked: Asked, raw_folder: Path | None,
             on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
     raw = None if raw_folder is None else raw_folder / "throughput.npz"
-    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests))
+    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests),
+                          {"slos_ms": dict(asked.shape.slos_ms)})  # fmt: skip
     records = measurement.records
-    figures = stats.figures(records) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
+    figures = figures_of(measurement) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
     return ScenarioResult("throughput", figures, measurement.void, () if raw is None else (raw,), records.errors)
 
 
