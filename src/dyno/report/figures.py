@@ -69,7 +69,7 @@ def _ratios(outcome: Outcome, verdicts: Sequence[Comparison]) -> Chart | None:
     traces = [_points(mine, names, lane, look) for mine, lane, look in groups if mine]
     shown = [each for each in verdicts if each.metric == objective.name and each.candidate in names and each.ratio]
     traces += [_interval(verdict, names.index(verdict.candidate) - 0.25) for verdict in shown]
-    layout = rows_layout(names, f"{objective.name} / that of the baseline")
+    layout = rows_layout(names, "ratio to the baseline")
     layout["shapes"] = [_equal()]
     layout["xaxis"]["range"] = _reach([ratio for _, ratio in points], shown)
     better = "right" if objective.higher_is_better else "left"
@@ -110,7 +110,7 @@ def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
     points = {**_marker("pair", CONFIRM, "circle"), "x": ratios, "y": list(range(len(ratios))),
               "text": [f"{name}: x{ratio:.3f}" for name, ratio in zip(names, ratios, strict=False)],
               "hovertemplate": "%{text}<extra></extra>"}  # fmt: skip
-    layout = rows_layout(names, f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}")
+    layout = rows_layout(names, f"ratio to {verdict.baseline}"[:40])
     band = {"type": "rect", "x0": 1 / (1 + verdict.margin), "x1": 1 + verdict.margin, "fillcolor": SCREEN,
             "opacity": 0.25, "line": {"width": 0}}  # fmt: skip
     layout["shapes"] = [{**_equal(), **band}, _equal()]

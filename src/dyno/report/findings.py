@@ -33,7 +33,7 @@ def void_lines(outcome: Outcome) -> tuple[str, ...]:
 
 
 # Reasons that differ in these alone have one cause: the name of a load, and figures.
-_LOAD = re.compile(r"^[a-z]+-[\w-]+: ")
+_LOAD = re.compile(r"^(?:context|concurrency|sustained|soak)(?:-[\w-]+)?: ")
 _NUMBER = re.compile(r"\d[\d,.]*")
 
 
