@@ -11,8 +11,8 @@ from dyno.bench.concurrency import WaitsWatch, most_clients, probe_load, probe_o
 from dyno.bench.counters import Counters, read_gauges
 from dyno.bench.load import Measurement
 from dyno.bench.raw import load_raw
-from dyno.bench.record import Load, Target
-from dyno.bench.run import Part, Run, Search
+from dyno.bench.record import Load, Search, Target
+from dyno.bench.run import Part, Run
 from dyno.bench.scenarios import run_test
 from dyno.bench.stats import Records
 from dyno.engine.metrics import Histogram

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from dyno.workload import LATENCIES, Limit, figure_of
+from dyno.workload import Limit, figure_of, latency_limits
 
 MOST_CLIENTS = 1024
 
@@ -29,11 +29,6 @@ class Probe:
     figures: Mapping[str, float | None]
     failed: int = 0
     over_saturated: bool = False
-
-
-def latency_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
-    """Those that fewer clients make easier to keep: latencies. Throughput, memory and heat do not steer the search."""
-    return tuple(limit for limit in limits if limit.name.partition("_")[0] in LATENCIES)
 
 
 def next_probe(probes: Sequence[Probe], limits: Sequence[Limit], most: int = MOST_CLIENTS) -> int | None:

@@ -15,7 +15,6 @@ from dyno.bench.capacity import (
     crossing,
     curve,
     knee,
-    latency_limits,
     next_near,
     next_probe,
     rate_at,
@@ -25,7 +24,7 @@ from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, figures_of, result_of
 from dyno.bench.steady import over_saturated
 from dyno.engine.metrics import Histogram
-from dyno.workload import MOST_TOKENS, THROUGHPUTS, Limit, Workload
+from dyno.workload import MOST_TOKENS, THROUGHPUTS, Limit, Workload, latency_limits
 
 _TURNOVERS = 4  # requests of each client; the first of them meets an engine that is not yet full
 _FEWEST = 12
@@ -49,8 +48,8 @@ def throughput_within(run: Run, start: int, most: int | None) -> ScenarioResult:
     """The test `throughput` where latencies are limited and the number of clients is not said.
 
     Throughputs are those at the concurrency at which the first of the latencies reaches its limit (see `crossing`), 0
-    when one client is too many; all other figures are of the largest concurrency looked at that keeps the limits. The
-    search begins at `start`. `bound_concurrency` is where it ended without a limit in its way.
+    when one client is too many; all other figures are of `chosen_concurrency`, the largest looked at that keeps the
+    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way.
     """
     most = min(most or MOST_CLIENTS, most_clients(run.workload))
     parts, probes = _probed(run, "throughput", lambda probes: next_near(probes, run.limits, start, most))
@@ -77,6 +76,7 @@ def _keep(run: Run, parts: Sequence[Part], probes: Sequence[Probe], figures: Fig
         "most_clients": most_clients(run.workload),
         "capacity_concurrency": figures["capacity_concurrency"],
         "knee_concurrency": figures.get("knee_concurrency"),
+        "chosen": next((part.name for part in parts if part.load.concurrency == figures.get("chosen_concurrency")), ""),
         "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
     })  # fmt: skip
 
@@ -96,6 +96,7 @@ def within_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figure
     return figures | rates | {
         "capacity_concurrency": clients,
         "capacity_output_throughput": rates["output_throughput"],
+        "chosen_concurrency": chosen,
         "bound_concurrency": held if all_hold(probes, limits) else None,
         "probes": len(probes),
     }  # fmt: skip

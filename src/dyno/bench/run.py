@@ -10,7 +10,7 @@ from zlib import crc32
 from dyno.bench import stats
 from dyno.bench.load import Measurement, Watch, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult, Search, Target
 from dyno.workload import Limit, Workload
 
 Figures = dict[str, float | None]
@@ -24,14 +24,6 @@ class Part:
     load: Load
     measured: Measurement
     raw: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Where a search for the concurrency at the limits begins, and the most clients it asks for; None: many."""
-
-    start: int
-    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
