@@ -69,8 +69,8 @@ def layout(x: str, y: str, height: int = 290) -> Figure:
             "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
             "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
             "font": {"family": "system-ui, sans-serif", "size": 13},
-            "xaxis": {**axis, "title": {"text": x, "standoff": 6, "font": {"size": 13}}},
-            "yaxis": {**axis, "title": {"text": y, "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
+            "xaxis": {**axis, "title": {"text": escape(x), "standoff": 6, "font": {"size": 13}}},
+            "yaxis": {**axis, "title": {"text": escape(y), "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
 
 
 def rows_layout(names: Sequence[str], x: str) -> Figure:

@@ -42,7 +42,7 @@ def _line(candidate: str, where: Sequence[tuple[Step, str]]) -> str:
     launches = list(dict.fromkeys(step.launch for step, _ in where))
     numbers = ", ".join(map(str, launches))
     reason = where[0][1]
-    told = f"in {tests[0]}: {reason}" if len(tests) > 1 else reason
+    told = f"first in {tests[0]}: {reason}" if len(tests) > 1 else reason
     return f"{candidate}, {', '.join(tests)} (launch{'es' * (len(launches) > 1)} {numbers}): {told}."
 
 

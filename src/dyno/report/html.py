@@ -53,7 +53,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         thinning=THINNING,
         facts=list(_start_facts(outcome)),
         fact_headers=("Configuration", *_FACTS),
-        troubles=[(step, _tail(step, logs)) for step in wording.troubles(outcome) if step.state == "failed"],
+        failures=[(step, _tail(step, logs)) for step in wording.failures(outcome)],
         plotly=Markup(get_plotlyjs()),
     )
 

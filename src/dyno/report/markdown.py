@@ -2,14 +2,15 @@
 
 import re
 
-from dyno.report.matrix import matrix_table
+from dyno.report.findings import audit_sentence, void_lines
+from dyno.report.matrix import WORDS, matrix_table
+from dyno.report.tables import Cells, decision_table, tables
 from dyno.report.wording import (
     also_fast,
-    decision_lines,
+    failures,
     recommendation,
     setting,
-    trouble_line,
-    troubles,
+    failure_line,
     verdict_sentence,
 )
 from dyno.study.outcome import Outcome
@@ -23,16 +24,17 @@ def render_markdown(outcome: Outcome) -> str:
     if (other := also_fast(outcome)) and outcome.also_fast:
         parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
     parts.append(_table(*matrix_table(outcome)))
-    if lines := decision_lines(outcome):
-        parts.append("\n".join(f"- {_plain(line)}" for line in lines))
-    if remarks := [*map(trouble_line, troubles(outcome)), *outcome.notes]:
-        parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
+    decision = [decision_table(outcome.decision)] if outcome.decision else []
+    for table in (*decision, *tables(outcome).values()):
+        parts += [f"**{table.title}.** {_plain(table.caption)}", _table(table.headers, table.rows, table.words)]
+    failed = [failure_line(step) for step in failures(outcome)]
+    remarks = [audit_sentence(outcome), *(f"void: {line}" for line in void_lines(outcome)), *failed, *outcome.notes]
+    parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
     parts.append(f"Study {_plain(outcome.study)}: {_plain(setting(outcome))}; Dyno {outcome.dyno_version}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(headers: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
-    words = {"Candidate", "Limits", "State"}
+def _table(headers: Cells, rows: tuple[Cells, ...], words: Cells = WORDS) -> str:
     rule = ["---" if header in words else "---:" for header in headers]
     return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in (headers, rule, *rows))
 

@@ -8,6 +8,7 @@ from dyno.verdict.limits import LimitCheck
 from dyno.workload import Limit
 
 NOTHING = "-"
+WORDS = ("Candidate", "Limits", "State")  # columns that are no figures
 
 
 def number(value: float | None) -> str:

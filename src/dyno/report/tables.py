@@ -55,7 +55,7 @@ def _share(value: float | None) -> str:
 
 
 def _three(figures: Figures, latency: str) -> str:
-    return " / ".join(number(figures.get(f"{latency}_ms.{percentile}")) for percentile in ("p50", "p95", "p99"))
+    return "/".join(number(figures.get(f"{latency}_ms.{percentile}")) for percentile in ("p50", "p95", "p99"))
 
 
 def _capacity(value: float | None) -> str:
