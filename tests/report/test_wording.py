@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dyno.hardware.spec import Gpu
-from dyno.report.wording import also_fast, machine_facts, recommendation, failure_line, failures, verdict_sentence
+from dyno.report.wording import also_fast, failure_line, failures, machine_facts, recommendation, verdict_sentence
 from dyno.verdict.compare import Comparison
 
 

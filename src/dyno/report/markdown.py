@@ -7,17 +7,17 @@ from dyno.report.matrix import WORDS, matrix_table
 from dyno.report.tables import Cells, decision_table, tables
 from dyno.report.wording import (
     also_fast,
+    failure_line,
     failures,
     recommendation,
     setting,
-    failure_line,
     verdict_sentence,
 )
 from dyno.study.outcome import Outcome
 
 
 def render_markdown(outcome: Outcome) -> str:
-    """Verdict, recommended command, matrix, troubles and notes."""
+    """Verdict, recommended command, tables, what the audit found and notes."""
     parts = [f"**{_plain(verdict_sentence(outcome))}**", _plain(recommendation(outcome))]
     if outcome.recommended:
         parts.append(_code(outcome.recommended.candidate.args.command()))

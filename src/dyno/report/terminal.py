@@ -12,10 +12,10 @@ from dyno.report.matrix import WORDS, is_recommended, limits_text, matrix_table
 from dyno.report.tables import Table, decision_table, tables
 from dyno.report.wording import (
     also_fast,
+    failure_line,
     failures,
     recommendation,
     setting,
-    failure_line,
     verdict_sentence,
 )
 from dyno.study.outcome import Outcome, Row
