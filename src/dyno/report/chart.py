@@ -75,7 +75,7 @@ def layout(x: str, y: str, height: int = 290) -> Figure:
 
 def rows_layout(names: Sequence[str], x: str) -> Figure:
     """The layout of a chart with one line per name, from the top; no legend, as the page explains the marks."""
-    made = layout(x, "", height=66 + 34 * len(names))
+    made = layout(x, "", height=66 + (34 if len(names) <= 10 else 22) * len(names))
     made["xaxis"]["rangemode"] = "normal"
     made["yaxis"] = {"tickvals": list(range(len(names))), "ticktext": [escape(name) for name in names],
                      "range": [len(names) - 0.5, -0.5], "zeroline": False, "automargin": True,

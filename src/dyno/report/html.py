@@ -45,7 +45,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         wording=wording,
         matrix=matrix,
         headers=headers,
-        rows=list(zip(outcome.rows, cells, strict=True)),
+        rows=[(row, list(zip(headers, line, strict=True))) for row, line in zip(outcome.rows, cells, strict=True)],
         findings=findings,
         tables=tables,
         evidence=evidence,

@@ -2,7 +2,7 @@
 
 import re
 
-from dyno.report.findings import audit_sentence, void_lines
+from dyno.report.findings import audit_sentence, note_lines, void_lines
 from dyno.report.matrix import WORDS, matrix_table
 from dyno.report.tables import Cells, decision_table, tables
 from dyno.report.wording import (
@@ -28,7 +28,12 @@ def render_markdown(outcome: Outcome) -> str:
     for table in (*decision, *tables(outcome).values()):
         parts += [f"**{table.title}.** {_plain(table.caption)}", _table(table.headers, table.rows, table.words)]
     failed = [failure_line(step) for step in failures(outcome)]
-    remarks = [audit_sentence(outcome), *(f"void: {line}" for line in void_lines(outcome)), *failed, *outcome.notes]
+    remarks = [
+        audit_sentence(outcome),
+        *(f"void: {line}" for line in void_lines(outcome)),
+        *failed,
+        *note_lines(outcome),
+    ]
     parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
     parts.append(f"Study {_plain(outcome.study)}: {_plain(setting(outcome))}; Dyno {outcome.dyno_version}.")
     return "\n\n".join(parts) + "\n"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dyno.report.findings import audit_sentence, void_lines
+from dyno.report.findings import audit_sentence, note_lines, void_lines
 from dyno.report.matrix import WORDS, is_recommended, limits_text, matrix_table
 from dyno.report.tables import Table, decision_table, tables
 from dyno.report.wording import (
@@ -22,7 +22,6 @@ from dyno.study.outcome import Outcome, Row
 
 # Columns that go, one after the other, until the table fits the terminal. What decides stays.
 _GO_IN_ORDER = ("KV tokens", "Limits", "Memory GiB", "State", "Startup s", "Prefix reuse ms, hits", "Long context ms")
-_NOTES = 5  # as many as a screen bears
 _ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "inconclusive": "bold yellow"}
 _STATE_STYLES = {"failed": "red", "void": "yellow", "pending": "dim"}
 
@@ -32,7 +31,8 @@ def render_terminal(outcome: Outcome, console: Console) -> None:
     console.print(Text(setting(outcome), style="dim"))
     _print_matrix(outcome, console)
     decision = [decision_table(outcome.decision)] if outcome.decision else []
-    for made in (*decision, *tables(outcome).values()):
+    longer = {test: made for test, made in tables(outcome).items() if test != "throughput" or len(outcome.rows) <= 2}
+    for made in (*decision, *longer.values()):
         _print_table(made, console)
     _print_verdict(outcome, console)
     _print_findings(outcome, console)
@@ -60,10 +60,8 @@ def _print_findings(outcome: Outcome, console: Console) -> None:
         console.print(Text(f"void: {line}", style=_STATE_STYLES["void"]))
     for step in failures(outcome):
         console.print(Text(failure_line(step), style=_STATE_STYLES["failed"]))
-    for note in outcome.notes[:_NOTES]:
+    for note in note_lines(outcome):
         console.print(Text(f"Note: {note}"))
-    if left := len(outcome.notes[_NOTES:]):
-        console.print(Text(f"{left} more notes are on the page and in markdown."))
 
 
 def _print_table(made: Table, console: Console) -> None:

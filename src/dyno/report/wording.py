@@ -63,6 +63,8 @@ def recommendation(outcome: Outcome) -> str:
     if outcome.recommended is None:
         missed = any(check.met is False for row in outcome.rows for check in row.checks)
         return "No configuration is recommended" + (": nothing that was measured keeps the limits." if missed else ".")
+    if len(outcome.rows) == 1:
+        return "This is what was measured:"
     candidate, why = outcome.recommended.candidate, outcome.recommended.why
     return f"Recommended: {candidate.name}. {why}" + " Its accuracy was not tested." * candidate.alters_output
 
