@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self.socket: int = transport.get_extra_info("socket").fileno()
         self.alive = True
 
     def send(self, request: bytes, transcript: Transcript) -> None:
