@@ -39,16 +39,17 @@ class TestMeter:
         assert cost.backlog_s is None, "nothing was received"
 
     def test_takes_what_lay_unread_for_the_time_it_waited(self) -> None:
-        async def unread() -> ClientCost:
+        async def unread(looks: int) -> ClientCost:
             ours, theirs = socket.socketpair()
             with ours, theirs:
                 theirs.sendall(b"x" * 1000)
                 meter = Meter(lambda: [ours.fileno()] * 100)
-                while not meter._lag_ms:
+                while len(meter._lag_ms) < looks:
                     await asyncio.sleep(0.001)
                 return meter.stop(100_000)
 
-        cost = asyncio.run(unread())
+        assert asyncio.run(unread(looks=2)).backlog_s == 0, "two looks may be a coincidence"
+        cost = asyncio.run(unread(looks=6))
         assert cost.backlog_s == pytest.approx(cost.wall_s), "as much lay there at any time as came in all"
 
     def test_a_closed_connection_holds_nothing(self) -> None:

@@ -12,6 +12,7 @@ from dyno.bench.pace import Timer
 
 _PERIOD_NS = 50_000_000
 _LOOKED_AT = 32  # connections a look, taken in turn: a few hundred system calls a second however many there are
+_COINCIDENCE = 5  # looks that found something: fewer are streams that happened to speak just then
 _INT = struct.Struct("i")
 
 
@@ -50,7 +51,7 @@ class Meter:
     def __init__(self, sockets: Callable[[], Sequence[int]]) -> None:
         self._sockets = sockets
         self._lag_ms = array("f")
-        self._looks = self._unread_bytes = 0
+        self._looks = self._found = self._unread_bytes = 0
         self._began_ns, self._cpu_ns = perf_counter_ns(), thread_time_ns()
         self._timer = Timer(self._look)
         self._due_ns = self._began_ns + _PERIOD_NS
@@ -64,14 +65,16 @@ class Meter:
         self._timer.set(self._due_ns)
         sockets = self._sockets()
         turns = -(-len(sockets) // _LOOKED_AT) or 1
-        self._unread_bytes += turns * sum(map(unread_bytes, sockets[self._looks % turns :: turns]))
+        unread = sum(map(unread_bytes, sockets[self._looks % turns :: turns]))
+        self._unread_bytes += turns * unread
+        self._found += unread > 0
         self._looks += 1
 
     def stop(self, received_bytes: int) -> ClientCost:
         """The cost up to now. By Little's law bytes wait for the mean unread over the bytes received a second."""
         self._timer.close()
         wall_s, cpu_s = (perf_counter_ns() - self._began_ns) / 1e9, (thread_time_ns() - self._cpu_ns) / 1e9
-        mean_unread = self._unread_bytes / self._looks if self._looks else 0.0
+        mean_unread = self._unread_bytes / self._looks if self._found >= _COINCIDENCE else 0.0
         backlog_s = mean_unread * wall_s / received_bytes if received_bytes else None
         return ClientCost(cpu_s, wall_s, self._lag_ms, backlog_s)
 

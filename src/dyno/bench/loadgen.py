@@ -97,7 +97,9 @@ class Loop:
             await asyncio.sleep(0)  # transports end in the next turn of the loop
 
     def _sockets(self) -> list[int]:
-        return [connection.socket for connection in self._connections if connection.alive]
+        """Connections that a kernel holds bytes of, as file numbers."""
+        numbers = (connection.socket for connection in self._connections if connection.alive)
+        return [number for number in numbers if number is not None]
 
     def _stop(self, meter: Meter) -> None:
         self.cost = meter.stop(self._received_bytes)
