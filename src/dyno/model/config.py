@@ -2,11 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError
+from dyno.model.architectures import Shape, Sizes, describe
+from dyno.model.fields import MOST, Fields
+from dyno.model.quantization import read_quantization
 from dyno.model.spec import ModelSpec
+
+MOST_LAYERS = 10_000  # the deepest model has a few hundred
 
 
 class _Quantization(BaseModel):
@@ -17,15 +23,19 @@ class _Config(BaseModel):
     model_config = ConfigDict(strict=True)
 
     architectures: list[str] = Field(min_length=1)
-    vocab_size: PositiveInt
+    vocab_size: PositiveInt = Field(le=MOST)
     max_position_embeddings: PositiveInt = Field(
-        validation_alias=AliasChoices("max_position_embeddings", "n_positions", "max_seq_len")
+        le=MOST, validation_alias=AliasChoices("max_position_embeddings", "n_positions", "max_seq_len")
     )
-    hidden_size: PositiveInt = Field(validation_alias=AliasChoices("hidden_size", "n_embd", "d_model"))
-    num_hidden_layers: PositiveInt = Field(validation_alias=AliasChoices("num_hidden_layers", "n_layer", "n_layers"))
-    num_attention_heads: PositiveInt = Field(validation_alias=AliasChoices("num_attention_heads", "n_head", "n_heads"))
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
+    hidden_size: PositiveInt = Field(le=MOST, validation_alias=AliasChoices("hidden_size", "n_embd", "d_model"))
+    num_hidden_layers: PositiveInt = Field(
+        le=MOST_LAYERS, validation_alias=AliasChoices("num_hidden_layers", "n_layer", "n_layers")
+    )
+    num_attention_heads: PositiveInt = Field(
+        le=MOST, validation_alias=AliasChoices("num_attention_heads", "n_head", "n_heads")
+    )
+    num_key_value_heads: PositiveInt | None = Field(default=None, le=MOST)
+    head_dim: PositiveInt | None = Field(default=None, le=MOST)
     dtype: str = Field(default="auto", validation_alias=AliasChoices("dtype", "torch_dtype"))
     quantization_config: _Quantization = _Quantization()
 
@@ -36,13 +46,26 @@ _REMEDY = "take the config.json that came with the model, or fetch it again"
 def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool) -> ModelSpec:
     """The model that `file` describes. InputError names the file, every field at fault and what to do."""
     try:
-        config = _Config.model_validate(_language_model(json.loads(file.read_bytes())))
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); {_REMEDY}") from error
-    except ValidationError as error:
-        raise InputError(*(f"{file}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: is not a JSON object ({error}); {_REMEDY}") from error
+    return parse_config(content, source, where=str(file), path=path, has_weights=has_weights)
+
+
+def parse_config(content: object, source: str, *, where: str, path: Path | None, has_weights: bool) -> ModelSpec:
+    """The model that the content of a config.json describes; `where` is named in what is wrong with it (InputError)."""
+    try:
+        fields = _language_model(content)
+        config = _Config.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
+    except ValueError as error:
+        raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
+    shape, problems = _shape(config, fields)
+    if problems:
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in problems))
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),
@@ -53,14 +76,43 @@ def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool
         num_hidden_layers=config.num_hidden_layers,
         num_attention_heads=config.num_attention_heads,
         num_key_value_heads=config.num_key_value_heads or config.num_attention_heads,
-        head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
+        head_dim=_head_dim(config),
         dtype=config.dtype,
         quantization=config.quantization_config.quant_method,
         has_weights=has_weights,
+        intermediate_size=shape.intermediate_size,
+        num_experts=shape.num_experts,
+        experts_per_token=shape.experts_per_token,
+        moe_intermediate_size=shape.moe_intermediate_size,
+        tie_word_embeddings=shape.tied,
+        multimodal=any(name in fields for name in ("vision_config", "audio_config")),
+        caches=shape.caches,
+        weights=shape.weights,
+        quantized=read_quantization(fields.get("quantization_config")),
     )
 
 
-def _language_model(config: object) -> dict[str, object]:
+def _head_dim(config: _Config) -> int:
+    return config.head_dim or config.hidden_size // config.num_attention_heads
+
+
+def _shape(config: _Config, values: dict[str, Any]) -> tuple[Shape, list[str]]:
+    """What the architecture makes of the numbers, empty for one that is not known, and what is wrong with them."""
+    fields = Fields(values)
+    architecture = config.architectures[0]
+    heads = config.num_attention_heads
+    sizes = Sizes(fields, config.hidden_size, config.num_hidden_layers, heads, config.num_key_value_heads or heads,
+                  _head_dim(config), config.vocab_size,
+                  fields.count("intermediate_size", default=4 * config.hidden_size))  # fmt: skip
+    shape = describe(architecture, sizes)
+    if shape is None:
+        return Shape((), (), sizes.mlp), []
+    if _head_dim(config) < 1:
+        fields.problems.append(f"num_attention_heads is {heads}: more than hidden_size, and there is no head_dim")
+    return shape, list(dict.fromkeys(fields.problems))
+
+
+def _language_model(config: object) -> dict[str, Any]:
     """The fields that are set, those of a nested `text_config` before the outer ones, but the outer architecture."""
     if not isinstance(config, dict):
         raise ValueError(f"it holds {type(config).__name__}")
@@ -73,6 +125,8 @@ def _problems(error: ValidationError) -> list[str]:
     problems = []
     for fault in error.errors(include_url=False):
         field = ".".join(map(str, fault["loc"]))
-        wrong = f"{field} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        shown = repr(fault["input"])
+        shown = shown if len(shown) < 80 else shown[:76] + "..."
+        wrong = f"{field} is {shown}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
         problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
     return problems
