@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from dyno.errors import InputError
@@ -60,7 +61,7 @@ _FLOPS = ("bf16_flops", "fp8_flops", "int8_flops", "fp4_flops")
 
 
 def find_card(name: str) -> Card:
-    """The card that people mean by a name, such as `rtx4090`, `H200` or NVML's own. InputError with the nearest ones."""
+    """The card that people mean by a name, such as `rtx4090` or NVML's own. InputError with the nearest ones."""
     if found := _lookup(name):
         return found
     close = _nearest(name)
@@ -77,7 +78,9 @@ def live_card(gpu: Gpu) -> Card:
     total = gpu.memory_total_bytes or (known.memory_bytes if known else None)
     capability = gpu.capability or (known.capability if known else None)
     if total is None or capability is None:
-        raise InputError(f"{gpu.name}: does not tell its memory or capability, and is not in the table; name one (--gpu)")
+        raise InputError(
+            f"{gpu.name}: does not tell its memory or capability, and is not in the table; name one (--gpu)"
+        )
     known = known or Card(gpu.name, capability, total, total - _RESERVED_BYTES)
     free, used = gpu.memory_free_bytes, gpu.memory_used_bytes
     seen = free + used if free is not None and used is not None else total - (known.memory_bytes - known.cuda_bytes)
@@ -115,11 +118,14 @@ def _card(name: str, facts: dict[str, Any]) -> Card:
         name,
         tuple(facts["capability"]),
         memory,
-        facts["cuda_mib"] * _MIB if "cuda_mib" in facts else memory - _RESERVED_BYTES,
+        round(facts["cuda_mib"] * _MIB) if "cuda_mib" in facts else memory - _RESERVED_BYTES,
         facts.get("sm"),
         _scaled(facts.get("bandwidth"), 1e9),
         facts.get("l2_mib", 0) * _MIB or None,
-        *(_scaled(facts.get(kind), 1e12) for kind in ("bf16", "fp8", "int8", "fp4")),
+        _scaled(facts.get("bf16"), 1e12),
+        _scaled(facts.get("fp8"), 1e12),
+        _scaled(facts.get("int8"), 1e12),
+        _scaled(facts.get("fp4"), 1e12),
         pcie=tuple(facts["pcie"]) if "pcie" in facts else None,
         power_w=facts.get("power"),
         power_steps=tuple((watts, tflops * 1e12) for watts, tflops in facts.get("power_steps", ())),
@@ -132,7 +138,7 @@ def _scaled(value: float | None, unit: float) -> float | None:
 
 
 def _derive(card: Card, boost_mhz: float | None) -> Card:
-    """SM x clock x K. Reproduces every NVIDIA row of the table that has both, data-centre Hopper at its tensor clock."""
+    """SM x clock x K, which reproduces every row that has both, data-centre Hopper at its tensor clock."""
     professional = bool(_PROFESSIONAL.match(card.name))
     per_clock = _A100_PER_CLOCK if card.capability == (8, 0) else _BF16_PER_CLOCK.get(
         (card.capability[0], professional))  # fmt: skip
@@ -154,7 +160,7 @@ def _between(x: float, steps: tuple[tuple[float, float], ...]) -> float:
     """Linear between steps, flat beyond them."""
     if x <= steps[0][0]:
         return steps[0][1]
-    for (left, low), (right, high) in zip(steps, steps[1:], strict=False):
+    for (left, low), (right, high) in pairwise(steps):
         if x <= right:
             return low + (high - low) * (x - left) / (right - left)
     return steps[-1][1]

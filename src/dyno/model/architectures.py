@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dyno.model.fields import Fields
@@ -27,6 +27,7 @@ class Shape:
     experts_per_token: int = 0
     moe_intermediate_size: int = 0
     tied: bool = False
+    mla_expanded_dim: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Sizes:
     mlp: int = field(default=0)
 
 
+def known_architectures() -> tuple[str, ...]:
+    """Their names as config.json spells them."""
+    return (*FAMILIES, "NemotronHForCausalLM")
+
+
 def describe(architecture: str, sizes: Sizes) -> Shape | None:
     """The shape of a model, None for an architecture that is not known. What is wrong goes to the fields' problems."""
     if architecture == "NemotronHForCausalLM":
@@ -72,6 +78,8 @@ def _transformer(family: Family, sizes: Sizes) -> Shape:
     kinds = family.layers(sizes)
     counted = Counter(kinds)
     dense, sparse = _mlp_layers(family, sizes)
+    if not sizes.mlp and (dense or family.moe in ("mixtral", "gpt-oss")):
+        read.lacking.append("intermediate_size")
     tied = read.flag("tie_word_embeddings", family.tied)
     attending = sizes.depth - counted["state"]
     weights = [
@@ -83,13 +91,14 @@ def _transformer(family: Family, sizes: Sizes) -> Shape:
     ]
     if dense:
         weights += _mlp_weights(dense, hidden, sizes.mlp, family.gated)
-    shape = Shape((), (), sizes.mlp if dense else 0)
+    shape = Shape((), (), 0)
     if sparse:
         shape = _experts(family, sizes)
         weights += _expert_weights(family, sizes, sparse, shape)
     caches = tuple(_cache(family, sizes, kind, layers) for kind, layers in counted.items())
-    return Shape(caches, tuple(weights), shape.intermediate_size or (sizes.mlp if dense else 0), shape.num_experts,
-                 shape.experts_per_token, shape.moe_intermediate_size, tied)  # fmt: skip
+    expanded = read.count("qk_nope_head_dim") + read.count("v_head_dim") if family.mla else 0
+    return replace(shape, caches=caches, weights=tuple(weights), tied=tied, mla_expanded_dim=expanded,
+                   intermediate_size=max(shape.intermediate_size, sizes.mlp if dense else 0))  # fmt: skip
 
 
 def _cache(family: Family, sizes: Sizes, kind: CacheKind, layers: int) -> CacheLayers:
@@ -111,8 +120,12 @@ def _cache(family: Family, sizes: Sizes, kind: CacheKind, layers: int) -> CacheL
 # Which layers cache what
 
 
+def _all(kind: CacheKind, sizes: Sizes) -> tuple[CacheKind, ...]:
+    return (kind,) * sizes.depth
+
+
 def _all_full(sizes: Sizes) -> tuple[CacheKind, ...]:
-    return ("full",) * sizes.depth
+    return _all("full", sizes)
 
 
 def _as_listed(sizes: Sizes) -> tuple[CacheKind, ...]:
@@ -128,7 +141,7 @@ def _as_listed(sizes: Sizes) -> tuple[CacheKind, ...]:
 
 def _sliding_if_windowed(sizes: Sizes) -> tuple[CacheKind, ...]:
     """Mistral: every layer slides where the config sets a window."""
-    return ("sliding",) * sizes.depth if sizes.fields.values.get("sliding_window") else _all_full(sizes)
+    return _all("sliding", sizes) if sizes.fields.values.get("sliding_window") else _all_full(sizes)
 
 
 def _every(interval_name: str, default: int, other: CacheKind) -> Callable[[Sizes], tuple[CacheKind, ...]]:
@@ -254,7 +267,11 @@ def _expert_weights(family: Family, sizes: Sizes, layers: int, shape: Shape) -> 
         Weights("experts", layers, experts * hidden, width),
         *([Weights("other", layers, experts * (2 * width + hidden), kept=True)] if bias else []),
         *(_mlp_weights(layers, hidden, shape.intermediate_size) if shape.intermediate_size else []),
-        *([Weights("router", layers, 1, hidden, kept=True)] if family.moe == "qwen" and shape.intermediate_size else []),
+        *(
+            [Weights("router", layers, 1, hidden, kept=True)]
+            if family.moe == "qwen" and shape.intermediate_size
+            else []
+        ),
     ]
 
 

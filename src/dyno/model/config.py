@@ -1,6 +1,7 @@
 """config.json, parsed once into a ModelSpec, with every problem it has."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ class _Config(BaseModel):
     quantization_config: _Quantization = _Quantization()
 
 
+# What makers leave out of their configs, because it is the default of their class in transformers.
+_LEFT_OUT: Mapping[str, Mapping[str, Any]] = {
+    "Gemma3ForConditionalGeneration": {
+        "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+        "max_position_embeddings": 131072, "sliding_window": 4096, "sliding_window_pattern": 6,
+    },
+}  # fmt: skip
+
 _REMEDY = "take the config.json that came with the model, or fetch it again"
 
 
@@ -63,9 +72,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
     except ValueError as error:
         raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
-    shape, problems = _shape(config, fields)
-    if problems:
-        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in problems))
+    shape, unknown = _shape(config, fields, where)
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),
@@ -84,11 +91,13 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         num_experts=shape.num_experts,
         experts_per_token=shape.experts_per_token,
         moe_intermediate_size=shape.moe_intermediate_size,
+        mla_expanded_dim=shape.mla_expanded_dim,
         tie_word_embeddings=shape.tied,
         multimodal=any(name in fields for name in ("vision_config", "audio_config")),
         caches=shape.caches,
         weights=shape.weights,
         quantized=read_quantization(fields.get("quantization_config")),
+        unknown=unknown,
     )
 
 
@@ -96,20 +105,25 @@ def _head_dim(config: _Config) -> int:
     return config.head_dim or config.hidden_size // config.num_attention_heads
 
 
-def _shape(config: _Config, values: dict[str, Any]) -> tuple[Shape, list[str]]:
-    """What the architecture makes of the numbers, empty for one that is not known, and what is wrong with them."""
+def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, str]:
+    """What the architecture makes of the numbers; an empty shape and the reason where that cannot be known.
+
+    InputError for numbers that are none.
+    """
     fields = Fields(values)
-    architecture = config.architectures[0]
-    heads = config.num_attention_heads
+    architecture, heads = config.architectures[0], config.num_attention_heads
     sizes = Sizes(fields, config.hidden_size, config.num_hidden_layers, heads, config.num_key_value_heads or heads,
-                  _head_dim(config), config.vocab_size,
-                  fields.count("intermediate_size", default=4 * config.hidden_size))  # fmt: skip
+                  max(1, _head_dim(config)), config.vocab_size, fields.count("intermediate_size", default=0, least=0))  # fmt: skip
     shape = describe(architecture, sizes)
     if shape is None:
-        return Shape((), (), sizes.mlp), []
+        return Shape((), (), 0), f"its architecture {architecture} is not one whose shape Dyno knows"
     if _head_dim(config) < 1:
         fields.problems.append(f"num_attention_heads is {heads}: more than hidden_size, and there is no head_dim")
-    return shape, list(dict.fromkeys(fields.problems))
+    if fields.problems:
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in dict.fromkeys(fields.problems)))
+    if fields.lacking:
+        return Shape((), (), 0), f"its config lacks {', '.join(dict.fromkeys(fields.lacking))}"
+    return shape, ""
 
 
 def _language_model(config: object) -> dict[str, Any]:
@@ -118,7 +132,9 @@ def _language_model(config: object) -> dict[str, Any]:
         raise ValueError(f"it holds {type(config).__name__}")
     nested = config.get("text_config")
     fields = {**config, **nested, "architectures": config.get("architectures")} if isinstance(nested, dict) else config
-    return {name: value for name, value in fields.items() if value is not None}
+    architecture = next(iter(names), None) if isinstance(names := fields.get("architectures"), list) else None
+    left_out = _LEFT_OUT.get(architecture, {}) if isinstance(architecture, str) else {}
+    return {**left_out, **{name: value for name, value in fields.items() if value is not None}}
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -9,10 +9,11 @@ MOST = 2**31  # nothing in a config counts more
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a language model's config; `problems` collects what is wrong with those that were asked for."""
+    """The fields of a language model's config; what was asked for and is wrong or lacking is collected."""
 
     values: Mapping[str, Any]
     problems: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
 
     def count(self, *names: str, default: int | None = None, least: int = 1) -> int:
         """A whole number of at least `least`, by the first name that is set. A problem when there is none."""
@@ -25,7 +26,7 @@ class Fields:
                 return max(1, least)
             return value
         if default is None:
-            self.problems.append(f"lacks the field {names[0]}, which its architecture needs")
+            self.lacking.append(names[0])
         return default if default is not None else max(1, least)
 
     def flag(self, name: str, default: bool) -> bool:
@@ -48,7 +49,11 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(word, str) for word in value):
+        if (
+            not isinstance(value, Sequence)
+            or isinstance(value, str)
+            or not all(isinstance(word, str) for word in value)
+        ):
             self.problems.append(f"{name} must be a list of words")
             return None
         if length is not None and len(value) < length:

@@ -51,7 +51,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How a checkpoint's weights are quantized. `bits` a weight without its scales; `group` shares a scale, 0 for none."""
+    """How weights are stored. `bits` a weight without its scales; `group` weights share a scale, 0 for a row's."""
 
     method: str
     bits: float
@@ -63,7 +63,7 @@ class Quantization:
 class ModelSpec:
     """The facts of a model that planning and measuring need. Lengths in tokens, sizes in elements.
 
-    `caches` and `weights` are empty for an architecture whose shape is not known.
+    `caches` and `weights` are empty where the shape is not known, and `unknown` says why.
     """
 
     source: str  # folder or Hugging Face id, as the user wrote it
@@ -83,16 +83,18 @@ class ModelSpec:
     num_experts: int = 0
     experts_per_token: int = 0
     moe_intermediate_size: int = 0
+    mla_expanded_dim: int = 0  # of a head's key without rotary and value, which MLA makes of a latent
     tie_word_embeddings: bool = False
     multimodal: bool = False
     caches: tuple[CacheLayers, ...] = ()
     weights: tuple[Weights, ...] = ()
     quantized: Quantization | None = None
     stored: tuple[Stored, ...] = ()
+    unknown: str = ""
 
     @property
     def parameters(self) -> int:
-        """All parameters, tied ones once; of the headers where there are some that are not packed, else of the shape."""
+        """All parameters of the language model, tied ones once."""
         return sum(group.parameters for group in self.weights)
 
     @property
