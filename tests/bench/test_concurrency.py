@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dyno.bench.concurrency import most_clients, probe_load, probe_of, waiting
-from dyno.bench.counters import Counters
+from dyno.bench.counters import Counters, read_gauges
 from dyno.bench.load import Measurement
 from dyno.bench.raw import load_raw
 from dyno.bench.record import Load, Target
@@ -77,7 +77,9 @@ def probed(waits_s):
     first = sent + (np.array(waits_s) * 1e9).astype(np.int64)
     ones = np.ones(len(waits_s), dtype=np.int64)
     records = Records(sent, sent, first, first, ones, ones, ones, first, ("",) * len(waits_s))
-    return probe_of(Part("x", Load(4, len(waits_s), 512, 4, 0), Measurement(records, Counters(), None, ()), None))
+    return probe_of(
+        Part("x", Load(4, len(waits_s), 512, 4, 0), Measurement(records, Counters(), read_gauges(()), ()), None)
+    )
 
 
 def test_waits_that_grow_after_the_first_turn_are_over_saturation():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dyno.bench.cost import NOT_LOOKED_AT, ClientCost
 from dyno.bench.counters import Counters
 from dyno.bench.record import Load
 from dyno.bench.stats import Records, e2el_ms, total, ttft_ms
@@ -18,20 +19,6 @@ from dyno.units import format_bytes
 
 Reasons = list[str]
 MOVED = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCost:
-    """What the client itself did to a load; None and nothing where it was not looked at.
-
-    `cpu_s` of `wall_s`: the work of its busiest loop. `loop_lag_ms`: how late a loop woke, at regular times.
-    `backlog_s`: how long bytes had lain unread when looked for, on average.
-    """
-
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
-    loop_lag_ms: Sequence[float] = ()
-    backlog_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +37,7 @@ class Evidence:
     counted: Counters
     load: Load
     details: Sequence[str] = ()
-    client: ClientCost = ClientCost()
+    client: ClientCost = NOT_LOOKED_AT
     reconciled: Mapping[str, float | None] = field(default_factory=dict)
 
 

@@ -1,5 +1,6 @@
 """The test `concurrency`: closed loops of more and more clients on one live engine."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,27 +31,37 @@ def find_capacity(run: Run) -> ScenarioResult:
         load = probe_load(run.workload, clients, run.limits)
         parts.append(run.measure(f"concurrency-{len(parts):02d}-of-{clients}", load))
         probes.append(probe_of(parts[-1]))
-    limited = bool(latency_limits(run.limits))
-    most, bend = capacity(probes, run.limits) if limited else None, knee(probes)
+    figures = capacity_figures(probes, run.limits)
+    run.keep("concurrency", {
+        "limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
+        "most_clients": most_clients(run.workload),
+        "capacity_concurrency": figures["capacity_concurrency"],
+        "knee_concurrency": figures["knee_concurrency"],
+        "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
+    })  # fmt: skip
+    return capacity_result(parts, figures)
+
+
+def capacity_result(parts: Sequence[Part], figures: Figures) -> ScenarioResult:
+    """Loads in which no request failed may void the test; all may when there are none of these."""
+    held = [part for part in parts if part.measured.records.completed.all()]
+    return result_of("concurrency", held or parts, figures)
+
+
+def capacity_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figures:
+    """What the probes say about capacity and knee, and the plain figures at the one or the other."""
+    limited = bool(latency_limits(limits))
+    most, bend = capacity(probes, limits) if limited else None, knee(probes)
     chosen = most or bend or probes[0].concurrency
     rates = curve(probes, "output_throughput")
     figures: Figures = {name: curve(probes, name).get(chosen) for name in probes[0].figures}
-    figures |= {
+    return figures | {
         "capacity_concurrency": most,
         "capacity_output_throughput": rates.get(most) if most else None,
         "knee_concurrency": bend,
         "knee_output_throughput": rates.get(bend) if bend else None,
         "probes": len(probes),
     }
-    run.keep("concurrency", {
-        "limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
-        "most_clients": most_clients(run.workload),
-        "capacity_concurrency": most,
-        "knee_concurrency": bend,
-        "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
-    })  # fmt: skip
-    held = [part for part, probe in zip(parts, probes, strict=True) if not probe.failed]
-    return result_of("concurrency", held or parts, figures)
 
 
 def most_clients(workload: Workload) -> int:

@@ -1,14 +1,18 @@
 """What the server itself counted: vLLM's counters and histograms before and after a load."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dyno.engine.metrics import Histogram, parse, scrape
 
 _SETTLE_S = 2.0
 _LOOK_EVERY_S = 0.05
-_KV_USAGE = "vllm:kv_cache_usage_perc"
+_GAUGES = ("vllm:kv_cache_usage_perc", "vllm:num_requests_running", "vllm:num_requests_waiting")
 _TOTALS = ("generation_tokens", "prompt_tokens", "prefix_cache_queries", "prefix_cache_hits")
 _HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "request_queue_time",
                "request_prefill_time")  # fmt: skip
@@ -59,8 +63,34 @@ def settled_counters(url: str, before: Counters, output_tokens: int | None) -> C
         time.sleep(_LOOK_EVERY_S)
 
 
-def kv_usage(page: bytes) -> float | None:
-    """The share of the KV cache in use, from one page of metrics; only its own lines are parsed."""
-    lines = [line for line in page.decode(errors="replace").splitlines() if line.startswith(_KV_USAGE)]
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """vLLM's gauges, looked at once a second: `at_ns` of the clock of a load's stamps, NaN where one was not told.
+
+    `kv_usage` is the share of the KV cache in use, `running` and `waiting` are requests.
+    """
+
+    at_ns: NDArray[np.int64]
+    kv_usage: NDArray[np.float64]
+    running: NDArray[np.float64]
+    waiting: NDArray[np.float64]
+
+    @property
+    def kv_usage_peak(self) -> float | None:
+        """The highest share of the KV cache; None when it was never told."""
+        told = self.kv_usage[~np.isnan(self.kv_usage)]
+        return float(told.max()) if len(told) else None
+
+
+def read_gauges(pages: Iterable[tuple[int, bytes]]) -> Gauges:
+    """The gauges of pages of metrics, each with its time; only their own lines are parsed."""
+    rows = [(at_ns, *_gauges(page)) for at_ns, page in pages]
+    values = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, len(_GAUGES))
+    return Gauges(np.array([row[0] for row in rows], dtype=np.int64), *values.T)
+
+
+def _gauges(page: bytes) -> list[float]:
+    lines = [line for line in page.decode(errors="replace").splitlines() if line.startswith(_GAUGES)]
     metrics = parse("\n".join(lines) + "\n")
-    return None if metrics is None else metrics.total(_KV_USAGE)
+    told = [None if metrics is None else metrics.total(name) for name in _GAUGES]
+    return [np.nan if value is None else value for value in told]

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -31,7 +31,12 @@ def sustained(run: Run) -> ScenarioResult:
     part = run.measure("sustained", load_of(run.workload, rate, run.duration_s or SUSTAINED_S))
     series = throughput_series(part.measured.records)
     run.keep("sustained-series", {"period_s": 1.0, "output_throughput": series.round(3).tolist()})
-    figures = figures_of(part.measured) | burst_and_sustained(series)
+    return sustained_result(pilot, part)
+
+
+def sustained_result(pilot: Part, part: Part) -> ScenarioResult:
+    """The figures of the long load, void as soon as one of the two is."""
+    figures = figures_of(part.measured) | burst_and_sustained(throughput_series(part.measured.records))
     return result_of("sustained", [pilot, part], figures | {"kv_usage_peak": part.measured.kv_usage_peak})
 
 
@@ -43,14 +48,15 @@ def throughput_series(records: Records) -> Series:
     known = records.completed & (records.output_tokens != UNKNOWN) & (records.content_counts > 0)
     if not known.all() or not len(known):
         return np.empty(0)
-    first = records.content_ns[np.cumsum(records.content_counts) - records.content_counts]
-    last_sent = int(records.sent_ns.max())
-    begun = int(first[records.sent_ns < records.last_byte_ns.min()].max())  # of those that no answer made room for
-    seconds = max(0, (last_sent - begun) // 1_000_000_000)
-    second = (records.content_ns - begun) // 1_000_000_000
-    tokens = np.repeat(records.output_tokens / records.content_counts, records.content_counts)
-    inside = (second >= 0) & (second < seconds)
-    return np.bincount(second[inside], weights=tokens[inside], minlength=seconds).astype(np.float64)
+    begun = begun_ns(records)
+    seconds = max(0, (int(records.sent_ns.max()) - begun) // 1_000_000_000)
+    return stats.tokens_over_time(records, begun, seconds)
+
+
+def begun_ns(records: Records) -> int:
+    """When every client's first answer has begun: of the requests that no answer made room for, the last one's."""
+    early = records.sent_ns < records.last_byte_ns[records.completed].min()
+    return int(stats.first_content_ns(records)[early].max())
 
 
 def burst_and_sustained(series: Series) -> Figures:
@@ -83,10 +89,15 @@ def soak(run: Run) -> ScenarioResult:
         while not rounds or (left_s := deadline - time.monotonic()) > 0:
             seconds = min(_ROUND_S, left_s) if rounds else 0.0
             part = run.measure(f"soak-{len(rounds):04d}", load_of(run.workload, rate, seconds))
-            rounds.append(_round(part))
+            rounds.append(round_of(part))
             rate = rounds[-1].figures["request_throughput"]
     run.keep("soak-memory", sampler.samples)
-    figures = rounds[-1].figures | _over_all(rounds) | leaks(sampler.samples)
+    return soaked(rounds, sampler.samples)
+
+
+def soaked(rounds: Sequence[ScenarioResult], samples: Mapping[str, Sequence[Sequence[float]]]) -> ScenarioResult:
+    """All rounds together, with what the gauges did meanwhile."""
+    figures = rounds[-1].figures | _over_all(rounds) | leaks(samples)
     void = tuple(reason for each in rounds for reason in each.void)
     errors = sum((Counter(each.errors) for each in rounds), Counter())
     return ScenarioResult("soak", figures, void, tuple(path for each in rounds for path in each.raw), dict(errors))
@@ -126,7 +137,7 @@ class Sampler:
                     self.samples[name].append((round(time.monotonic() - self._began, 3), value))
 
 
-def leaks(samples: Mapping[str, list[tuple[float, int]]]) -> Figures:
+def leaks(samples: Mapping[str, Sequence[Sequence[float]]]) -> Figures:
     """How fast each gauge grows, in bytes an hour with its 99 % interval: it leaks if the low end is above 0."""
     figures: Figures = {}
     for name, read in samples.items():
@@ -137,13 +148,14 @@ def leaks(samples: Mapping[str, list[tuple[float, int]]]) -> Figures:
     return figures
 
 
-def _round(part: Part) -> ScenarioResult:
+def round_of(part: Part) -> ScenarioResult:
+    """One round of a soak."""
     figures = figures_of(part.measured) | {"kv_usage_peak": part.measured.kv_usage_peak}
     made = result_of("soak", [part], figures)
     return replace(made, void=tuple(f"{part.name}: {reason}" for reason in made.void))
 
 
-def _over_all(rounds: list[ScenarioResult]) -> Figures:
+def _over_all(rounds: Sequence[ScenarioResult]) -> Figures:
     """Counts and throughputs of all rounds together, None where one of them has none."""
 
     def total(name: str) -> float | None:

@@ -1,43 +1,93 @@
-"""One load as a compact .npz with a JSON header of the same name beside it; every figure can be made from it again."""
+"""One load as a compact .npz with a JSON header of the same name beside it; every figure can be made from it again.
+
+What was sampled beside a test lies in `NAME.samples.npz`.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from dyno.bench.counters import Gauges, read_gauges
 from dyno.bench.stats import Records
 from dyno.errors import InputError
+from dyno.hardware.sampler import Samples
 
 SCHEMA_VERSION = 1
+SAMPLES = ".samples.npz"
 _ARRAYS = tuple(field.name for field in fields(Records) if field.name not in ("content_ns", "outcomes"))
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+_GAUGES = tuple(field.name for field in fields(Gauges))
 
 
-def save_raw(path: Path, records: Records, header: Mapping[str, object]) -> None:
+def save_raw(path: Path, records: Records, header: Mapping[str, object], gauges: Gauges | None = None) -> None:
     """Writes `path` (.npz) and the header beside it (.json); an older pair is replaced."""
     kinds, codes = np.unique(np.array(records.outcomes, dtype=np.str_), return_inverse=True)
     arrays = {name: getattr(records, name) for name in _ARRAYS}
+    told = {} if gauges is None else {f"gauges.{name}": getattr(gauges, name) for name in _GAUGES}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:  # steps between stamps are small numbers and compress well
         np.savez_compressed(file, outcomes=codes.astype(np.int16), kinds=kinds,
-                            content_steps_ns=np.diff(records.content_ns, prepend=0), **arrays)  # fmt: skip
+                            content_steps_ns=np.diff(records.content_ns, prepend=0), **arrays, **told)  # fmt: skip
     path.with_suffix(".json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **header}, indent=1) + "\n")
 
 
 def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
     """The records and the header that save_raw wrote. InputError when they are not that."""
     try:
-        header = json.loads(path.with_suffix(".json").read_text())
         with np.load(path, allow_pickle=False) as file:
             records = Records(
                 **{name: file[name] for name in _ARRAYS},
                 content_ns=np.cumsum(file["content_steps_ns"]),
                 outcomes=tuple(file["kinds"][file["outcomes"]].tolist()),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
+    return records, load_header(path)
+
+
+def load_header(path: Path) -> Mapping[str, Any]:
+    """The header of the raw file `path`. InputError when there is none of this schema."""
+    try:
+        header = dict(json.loads(path.with_suffix(".json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
     if header.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {header.get('schema_version')}, this Dyno reads {SCHEMA_VERSION}")
-    return records, header
+    return header
+
+
+def load_gauges(path: Path) -> Gauges:
+    """The gauges kept with a raw file; of one that has none they are empty. InputError when it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kept = {name: file[f"gauges.{name}"] for name in _GAUGES if f"gauges.{name}" in file}
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
+    return Gauges(**kept) if len(kept) == len(_GAUGES) else read_gauges(())
+
+
+def save_samples(folder: Path, test: str, samples: Samples) -> None:
+    """Writes what was sampled beside a test, without columns that were never told."""
+    told: dict[str, Any] = {name: column for name, column in samples.columns.items() if not np.isnan(column).all()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{test}{SAMPLES}").open("wb") as file:
+        np.savez_compressed(file, at_ns=samples.at_ns, cores=samples.cores, cost_s=samples.cost_s, **told)
+
+
+def load_samples(folder: Path, test: str) -> Samples | None:
+    """What save_samples wrote, None where there is nothing. InputError when it cannot be read."""
+    path = folder / f"{test}{SAMPLES}"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kept = {name: file[name] for name in file.files}
+            return Samples(kept.pop("at_ns"), cores=int(kept.pop("cores")), cost_s=float(kept.pop("cost_s")),
+                           columns=kept)  # fmt: skip
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: not what Dyno samples beside a test ({error})") from error

@@ -1,6 +1,6 @@
 """The tests a configuration is put to; each is one load, or a few, after a warm-up that is not counted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Target
-from dyno.bench.run import Figures, Run, figures_of, result_of, seed_of
+from dyno.bench.run import Figures, Part, Run, figures_of, result_of, seed_of
 from dyno.errors import InputError, nearest
 from dyno.workload import Workload
 
@@ -74,7 +74,7 @@ def _reuse(measurement: Measurement) -> Figures:
     }
 
 
-_OF_ONE_LOAD: Mapping[str, Scenario] = MappingProxyType({
+OF_ONE_LOAD: Mapping[str, Scenario] = MappingProxyType({
     "ttft": Scenario(_ttft),
     "throughput": Scenario(_throughput, _kv_peak),
     "long_context": Scenario(_long_context),
@@ -90,25 +90,32 @@ def context_lengths(max_model_len: int | None) -> tuple[int, ...]:
 
 def _context(run: Run) -> ScenarioResult:
     """Prompts that double in length, one request at a time; the latencies without a length are the longest's."""
+    return ladder_result([run.measure(f"context-{length}", Load(1, _A_LENGTH, length, _LONG_OUTPUT, seed=0))
+                          for length in context_lengths(run.max_model_len)])  # fmt: skip
+
+
+def ladder_result(parts: Sequence[Part]) -> ScenarioResult:
+    """The figures of every length, the shortest first, and as plain ones those of the longest."""
     figures: Figures = {}
-    parts = []
-    for length in context_lengths(run.max_model_len):
-        parts.append(run.measure(f"context-{length}", Load(1, _A_LENGTH, length, _LONG_OUTPUT, seed=0)))
-        measured = parts[-1].measured
-        of_length = figures_of(measured)
+    for part in parts:
+        of_length, length = figures_of(part.measured), part.load.input_len
         figures |= {f"{length}.{name}": of_length[f"{name}.p50"] for name in ("ttft_ms", "tpot_ms", "e2el_ms")}
-        figures |= {f"{length}.kv_usage": measured.kv_usage_peak}
+        figures |= {f"{length}.kv_usage": part.measured.kv_usage_peak}
     return result_of("context", parts, of_length | figures)
 
 
 def _one_load(name: str, run: Run) -> ScenarioResult:
-    scenario = _OF_ONE_LOAD[name]
-    part = run.measure(name, scenario.load(run.workload, run.max_model_len))
-    return result_of(name, [part], figures_of(part.measured) | scenario.extra(part.measured))
+    return one_load_result(run.measure(name, OF_ONE_LOAD[name].load(run.workload, run.max_model_len)))
+
+
+def one_load_result(part: Part) -> ScenarioResult:
+    """The figures of a test that is one load, and has its name."""
+    extra = OF_ONE_LOAD[part.name].extra
+    return result_of(part.name, [part], figures_of(part.measured) | extra(part.measured))
 
 
 SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
-    **{name: partial(_one_load, name) for name in _OF_ONE_LOAD},
+    **{name: partial(_one_load, name) for name in OF_ONE_LOAD},
     "context": _context,
     "concurrency": find_capacity,
     "sustained": sustained,
@@ -118,9 +125,9 @@ SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
 
 def plan_load(name: str, workload: Workload, seed: int, max_model_len: int | None) -> Load:
     """The load of a test that has one. Tests of one seed do not repeat each other's prompts. InputError otherwise."""
-    if name not in _OF_ONE_LOAD:
-        raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(_OF_ONE_LOAD))}")
-    return replace(_OF_ONE_LOAD[name].load(workload, max_model_len), seed=seed_of(name, seed))
+    if name not in OF_ONE_LOAD:
+        raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(OF_ONE_LOAD))}")
+    return replace(OF_ONE_LOAD[name].load(workload, max_model_len), seed=seed_of(name, seed))
 
 
 def run_test(name: str, run: Run) -> ScenarioResult:

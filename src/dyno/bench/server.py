@@ -79,7 +79,8 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
 def _shaped(target: Target, load: Load, asked: Asked, raw_folder: Path | None,
             on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
     raw = None if raw_folder is None else raw_folder / "throughput.npz"
-    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests))
+    measurement = measure(target, load, raw, on_progress, min(asked.processes, load.num_requests),
+                          {"slos_ms": dict(asked.shape.slos_ms)})  # fmt: skip
     records = measurement.records
     figures = figures_of(measurement) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
     return ScenarioResult("throughput", figures, measurement.void, () if raw is None else (raw,), records.errors)

@@ -59,7 +59,7 @@ def bench(
     from dyno.bench.record import Target
     from dyno.bench.server import Asked, bench_server
     from dyno.bench.shape import read_shape
-    from dyno.cli.figures import counting, server_json, server_text, void_reasons
+    from dyno.cli.figures import counting, results_text, server_json, void_reasons
 
     shape = read_shape({"arrival": arrival, "lengths": lengths, "goodput": goodput},
                        rate=rate, trace=trace, prefix_len=prefix_len, prefixes=prefixes)  # fmt: skip
@@ -67,8 +67,8 @@ def bench(
                          num_requests=requests)  # fmt: skip
     asked = Asked(load, scenario or ("throughput",), seed, shape, processes)
     done = bench_server(Target(url, model, chat, api_key_env=api_key_env), asked, raw, counting())
-    print(json.dumps(server_json(done, asked, scenario)) if as_json else server_text(done))
-    if void_reasons(done):
+    print(json.dumps(server_json(done, asked, scenario)) if as_json else results_text(done.results))
+    if void_reasons(done.results):
         raise typer.Exit(1)
 
 

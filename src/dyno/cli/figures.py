@@ -1,16 +1,21 @@
 """What was measured, as the members of `--json` and as tables for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
 from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
-from dyno.workload import LATENCIES, STATISTICS, figure_of
+from dyno.workload import LATENCIES, STATISTICS
+
+if TYPE_CHECKING:
+    from dyno.bench.again import Again
 
 Object = dict[str, Any]
+Results = Mapping[str, ScenarioResult | None]
 
 
 def server_json(done: ServerBench, asked: Asked, scenarios: Sequence[str]) -> Object:
@@ -62,30 +67,37 @@ def counting() -> Progress | None:
     return show
 
 
-def void_reasons(done: ServerBench) -> list[str]:
-    """Every reason why some of it proves nothing. Failed requests are among them."""
-    return [reason for result in done.results.values() if result is not None for reason in result.void]
+def raw_json(path: Path, again: "Again") -> Object:
+    """The object of `dyno report --raw --json`: tests and loads by their place, each as `dyno bench` told it."""
+    return {"raw": str(path), "scenarios": {name: _nested(result) for name, result in again.tests.items()},
+            "loads": {name: _nested(result) for name, result in again.loads.items()}}  # fmt: skip
 
 
-def server_text(done: ServerBench) -> str:
+def void_reasons(results: Results) -> list[str]:
+    """Every reason why some of it proves nothing, with the test where there are several. Failed requests are among."""
+    return [f"{name}: {reason}" if len(results) > 1 else reason
+            for name, result in results.items() if result is not None for reason in result.void]  # fmt: skip
+
+
+def results_text(results: Results) -> str:
     """A small table for each result, and the verdict."""
-    void = [f"void: {reason}" for reason in void_reasons(done)]
+    void = [f"void: {reason}" for reason in void_reasons(results)]
     valid = ["valid: no request failed, and nothing speaks against the figures"]
-    return "\n".join([line for name, result in done.results.items() for line in _table(name, result)] + (void or valid))
+    return "\n".join([line for name, result in results.items() for line in _table(name, result)] + (void or valid))
 
 
 def _table(name: str, result: ScenarioResult | None) -> list[str]:
     if result is None:
         return [f"{name}: not measured (only a launch can tell)", ""]
     figures = result.figures
+    intended = ("ttft_intended", "e2el_intended")  # in a closed loop they are ttft and e2el
     lines = [_row(name, STATISTICS)]
-    intended = ("ttft_intended", "e2el_intended") if "requested_rate" in figures else ()
-    for latency in (*LATENCIES, *intended) if figures else ():
+    for latency in (*LATENCIES, *intended * ("requested_rate" in figures)) if figures else ():
         values = [figures[f"{latency}_ms.{statistic}"] for statistic in STATISTICS]
         lines.append(_row(f"{latency}_ms", [_shown(value) for value in values]))
-    shown_above = {figure_of(f"{latency}_{statistic}") for latency in LATENCIES for statistic in STATISTICS}
+    above = {f"{latency}_ms.{statistic}" for latency in (*LATENCIES, *intended) for statistic in STATISTICS}
     lines += [_row(figure, [_shown(value)]) for figure, value in figures.items()
-              if figure not in shown_above and not figure.endswith("_buckets")]  # fmt: skip
+              if figure not in above and not figure.endswith("_buckets")]  # fmt: skip
     return [*lines, ""]
 
 

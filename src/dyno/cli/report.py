@@ -19,9 +19,15 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="File to write; html goes to STUDY/report.html by default.")
     ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Statistics again, from a raw file or a folder of them, instead of a study.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Show a study: matrix, verdict, recommended command, evidence."""
+    """Show a study: matrix, verdict, recommended command, evidence. Or what raw records say (--raw)."""
+    if raw is not None:
+        _show_raw(raw, as_json or format == "json", study or output)
+        return
     from dyno.study.store import load_outcome, newest_study
 
     folder = study or newest_study()
@@ -40,16 +46,27 @@ def report(
         print(_text(outcome, folder, "json" if as_json else format), end="")
 
 
+def _show_raw(raw: Path, as_json: bool, alien: Path | None) -> None:
+    if alien is not None:
+        raise InputError("--raw: goes without --study and --output; the result is on stdout")
+    import json
+
+    from dyno.bench.again import measured_again
+    from dyno.cli.figures import raw_json, results_text
+
+    again = measured_again(raw)
+    print(json.dumps(raw_json(raw, again), indent=2) if as_json else results_text(again.tests or again.loads))
+
+
 def _text(outcome: "Outcome", folder: Path, format: Format, width: int | None = None) -> str:
     if format == "markdown":
         from dyno.report.markdown import render_markdown
 
         return render_markdown(outcome)
     if format == "html":
-        from dyno.report.folder import log_tails
-        from dyno.report.html import render_html
+        from dyno.report.folder import page_of
 
-        return render_html(outcome, log_tails(outcome, folder))
+        return page_of(folder, outcome)
     if format == "json":
         import json
 

@@ -220,11 +220,12 @@ def _value(flag: Flag, option: str, words: str | Sequence[str] | None) -> FlagVa
     if not words and words != "":
         raise ValueError("needs a value")
     if isinstance(words, str):
-        return _read(flag, words)
-    return tuple(str(_read(flag, word)) for word in words or ())
+        return read_value(flag, words)
+    return tuple(str(read_value(flag, word)) for word in words or ())
 
 
-def _read(flag: Flag, text: str) -> int | float | str:
+def read_value(flag: Flag, text: str) -> int | float | str:
+    """One word as the flag's own type reads it. ValueError says what is wrong with it."""
     if text in flag.words:
         return text
     read, what = _KINDS[flag.kind]

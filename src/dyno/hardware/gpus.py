@@ -35,7 +35,7 @@ class Card:
     name: str
     capability: tuple[int, int]
     memory_bytes: int
-    cuda_bytes: int
+    cuda_bytes: int = 0  # 0: what the driver's reserve leaves
     sm_count: int | None = None
     bandwidth_bytes_s: float | None = None
     l2_bytes: int | None = None
@@ -47,6 +47,10 @@ class Card:
     power_w: float | None = None
     power_steps: tuple[tuple[float, float], ...] = ()  # W, BF16 FLOP/s
     derived: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.cuda_bytes:
+            object.__setattr__(self, "cuda_bytes", self.memory_bytes - _RESERVED_BYTES)
 
     def at_power(self, limit_w: float | None) -> "Card":
         """The card held to a power limit, where the table has its steps; in between, in proportion."""
@@ -81,7 +85,7 @@ def live_card(gpu: Gpu) -> Card:
         raise InputError(
             f"{gpu.name}: does not tell its memory or capability, and is not in the table; name one (--gpu)"
         )
-    known = known or Card(gpu.name, capability, total, total - _RESERVED_BYTES)
+    known = known or Card(gpu.name, capability, total)
     free, used = gpu.memory_free_bytes, gpu.memory_used_bytes
     seen = free + used if free is not None and used is not None else total - (known.memory_bytes - known.cuda_bytes)
     live = replace(known, capability=capability, memory_bytes=total, cuda_bytes=seen)
@@ -118,7 +122,7 @@ def _card(name: str, facts: dict[str, Any]) -> Card:
         name,
         tuple(facts["capability"]),
         memory,
-        round(facts["cuda_mib"] * _MIB) if "cuda_mib" in facts else memory - _RESERVED_BYTES,
+        round(facts.get("cuda_mib", 0) * _MIB),
         facts.get("sm"),
         _scaled(facts.get("bandwidth"), 1e9),
         facts.get("l2_mib", 0) * _MIB or None,

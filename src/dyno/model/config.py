@@ -112,8 +112,9 @@ def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, 
     """
     fields = Fields(values)
     architecture, heads = config.architectures[0], config.num_attention_heads
+    mlp = fields.count("intermediate_size", default=0, least=0)
     sizes = Sizes(fields, config.hidden_size, config.num_hidden_layers, heads, config.num_key_value_heads or heads,
-                  max(1, _head_dim(config)), config.vocab_size, fields.count("intermediate_size", default=0, least=0))  # fmt: skip
+                  max(1, _head_dim(config)), config.vocab_size, mlp)  # fmt: skip
     shape = describe(architecture, sizes)
     if shape is None:
         return Shape((), (), 0), f"its architecture {architecture} is not one whose shape Dyno knows"

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dyno.bench.audit import card_reasons, host_reasons
+from dyno.bench.raw import save_samples
 from dyno.bench.record import ScenarioResult, Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import run_test
@@ -91,6 +92,7 @@ class Launch:
         self.tell("test", test)
         with watch(engine.pid, self.session.device_uuid) as sampler:
             result, refused = self.run(engine, facts, test)
+        save_samples(self.raw_folder(test), test, sampler.samples)
         if failure := engine.died() or refused:
             self.write(replace(self.step(test, began, "failed"), failure=failure))
             return False
@@ -117,13 +119,16 @@ class Launch:
         if session.device_uuid:
             gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)
         run = Run(target, session.spec.workload, self.plan.seed(session.spec.seed, test), facts.max_model_len,
-                  session.folder / "raw" / f"{self.plan.launch:03d}-{test}", limits=session.spec.limits,
-                  duration_s=session.spec.duration_s, gauges=gauges)  # fmt: skip
+                  self.raw_folder(test), limits=session.spec.limits, duration_s=session.spec.duration_s,
+                  gauges=gauges)  # fmt: skip
         try:
             return run_test(test, run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
+
+    def raw_folder(self, test: str) -> Path:
+        return self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
 
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""

@@ -1,0 +1,145 @@
+"""What rules look at, and what they say."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from dyno.engine.catalog import Flag, read_value
+from dyno.hardware.gpus import Card
+from dyno.lint.known import Known
+from dyno.lint.source import UNKNOWN, Configuration, Item, Kind, Value
+
+Severity = Literal["error", "warning", "note"]
+SETTINGS = ("flag", "keyword", "key")  # the kinds that set an engine argument
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a fix writes: a flag (or keyword, or key, by where it goes) or a variable."""
+
+    name: str
+    value: Value
+    kind: Kind = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a fix does: `old` goes and `new` stands in its place."""
+
+    old: Item
+    new: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a rule found at one item. Without `change` a person has to decide."""
+
+    item: Item
+    message: str
+    remedy: str
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a rule may know of the model."""
+
+    name: str
+    architecture: str | None = None
+    max_model_len: int | None = None
+    quantization: str | None = None  # None: not quantized
+    dtype: str | None = None
+    num_attention_heads: int | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration against one release, on a card and with a model when these are known."""
+
+    configuration: Configuration
+    items: tuple[Item, ...]
+    known: Known
+    card: Card | None = None
+    model: ModelFacts | None = None
+    platform: str | None = None  # "cpu", "cuda"; None when nobody said
+
+    @cached_property
+    def settings(self) -> tuple[Item, ...]:
+        """The items that set an engine argument."""
+        return tuple(item for item in self.items if item.kind in SETTINGS)
+
+    @cached_property
+    def variables(self) -> Mapping[str, Item]:
+        return {item.name: item for item in self.items if item.kind == "variable"}
+
+    @cached_property
+    def _last(self) -> Mapping[str, Item]:
+        return {item.name: item for item in self.settings}
+
+    def item(self, name: str) -> Item | None:
+        """Where an argument is set; the last one holds."""
+        return self._last.get(name)
+
+    def flag(self, item: Item) -> Flag | None:
+        """What this release has under the name of an item."""
+        if item.kind == "flag":
+            match = self.known.find(item.written)
+            return match.flag if match else None
+        return self.known.flag(item.name)
+
+    def value(self, name: str) -> Value:
+        """What an argument is set to, as its own type; None when it is not set, UNKNOWN when it cannot be read."""
+        item = self.item(name)
+        return None if item is None else self.typed(item)
+
+    def typed(self, item: Item) -> Value:
+        """The value of an item as its flag's type has it."""
+        if not item.known:
+            return UNKNOWN
+        flag = self.flag(item)
+        if item.kind != "flag" or flag is None:
+            return item.value
+        if flag.kind == "switch" and not item.given:
+            match = self.known.find(item.written)
+            return not (match and match.negated)
+        if not isinstance(item.value, str):
+            return item.value
+        try:
+            value = read_value(flag, item.value)
+        except ValueError:
+            return UNKNOWN
+        return json.loads(value) if flag.kind == "json" and isinstance(value, str) and value != "None" else value
+
+
+Check = Callable[[Case], Iterator[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One code. `why` is what `--explain` says, `source` is where it can be checked."""
+
+    code: str
+    severity: Severity
+    title: str
+    why: str
+    source: str
+    check: Check
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rules of one module, in the order they are written."""
+
+    all: list[Rule] = field(default_factory=list)
+
+    def rule(self, code: str, severity: Severity, title: str, source: str) -> Callable[[Check], Check]:
+        """Makes a rule of a function; its docstring is the explanation."""
+
+        def register(check: Check) -> Check:
+            why = " ".join((check.__doc__ or "").split())
+            self.all.append(Rule(code, severity, title, why, source, check))
+            return check
+
+        return register

@@ -1,0 +1,112 @@
+"""Names: what this release does not have."""
+
+from collections.abc import Iterator
+
+from dyno.errors import nearest
+from dyno.lint.case import Case, Change, Hit, Rules, Setting
+from dyno.lint.known import Span
+from dyno.lint.source import Item
+from dyno.lint.tables import SUCCESSORS
+
+RULES = Rules()
+_PARSER = "vllm/engine/arg_utils.py and vllm/entrypoints/.../cli_args.py of each release"
+_GUESSED = ("mention", "mapping", "fragment")  # may belong to something other than vLLM
+
+
+@RULES.rule("DYN101", "error", "No vLLM release has ever had this", _PARSER)
+def never_existed(case: Case) -> Iterator[Hit]:
+    """The parser ends with "unrecognized arguments", LLM(...) with a TypeError. Nothing like it was found in any
+    release of the catalog; the nearest name that this release has is offered."""
+    for item in _missing(case):
+        if _span(case, item):
+            continue
+        successor = SUCCESSORS.get(item.name)
+        if successor is None and case.configuration.entry in _GUESSED:
+            continue
+        what = f"{item.written} is not {_what(item)} of vLLM {case.known.version}, nor of any other release"
+        if successor:
+            yield Hit(item, f"{what}: {successor.note}", *_remedy(case, item))
+        else:
+            yield Hit(item, what + _near(case, item), "leave it out, or write the name that was meant")
+
+
+@RULES.rule("DYN102", "error", "Removed before this release", _PARSER)
+def removed(case: Case) -> Iterator[Hit]:
+    """An earlier release had it, this one ends with "unrecognized arguments" or a TypeError. What took its place is
+    written where something did; otherwise leaving it out changes nothing that this release could do."""
+    for item in _missing(case):
+        span = _span(case, item)
+        if span is None or not span.gone or not case.known.since(span.gone):
+            continue
+        successor = SUCCESSORS.get(item.name)
+        note = f": {successor.note}" if successor else ""
+        yield Hit(item, f"{item.written} was removed in vLLM {span.gone}{note}", *_remedy(case, item))
+
+
+@RULES.rule("DYN103", "error", "Newer than this release", _PARSER)
+def too_new(case: Case) -> Iterator[Hit]:
+    """A later release brought it; this one ends with "unrecognized arguments" or a TypeError."""
+    for item in _missing(case):
+        span = _span(case, item)
+        if span and not case.known.since(span.first):
+            yield Hit(item, f"{item.written} exists only since vLLM {span.first}",
+                      f"use vLLM {span.first} or newer, or leave it out", Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN104", "error", "Fits several flags", "argparse: allow_abbrev")
+def ambiguous(case: Case) -> Iterator[Hit]:
+    """argparse completes a shortened flag when only one begins like that, and refuses it when several do."""
+    for item in case.settings:
+        if item.kind == "flag" and case.known.find(item.written) is None and (many := _completions(case, item)):
+            yield Hit(item, f"{item.written} could mean {', '.join(many[:4])}", "write the name in full")
+
+
+@RULES.rule("DYN105", "warning", "Shortened flag", "argparse: allow_abbrev")
+def shortened(case: Case) -> Iterator[Hit]:
+    """argparse completes it today; a new flag in the next release that begins alike makes it an error."""
+    for item in case.settings:
+        match = case.known.find(item.written) if item.kind == "flag" else None
+        if match and match.abbreviated and case.configuration.entry != "mention":
+            setting = Setting(match.option.removeprefix("--").replace("-", "_"), item.value if item.given else True)
+            yield Hit(item, f"{item.written} is taken for {match.option} because nothing else begins like it",
+                      f"write {match.option}", Change(item, (setting,)))  # fmt: skip
+
+
+def _missing(case: Case) -> Iterator[Item]:
+    """The items whose name this release does not know."""
+    for item in case.settings:
+        if item.kind == "flag":
+            missing = case.known.find(item.written) is None and not _completions(case, item)
+        elif item.kind == "key" and case.configuration.entry == "yaml":
+            missing = case.known.find("--" + item.written) is None
+        else:
+            missing = not case.known.takes(case.configuration.entry, item.name)
+        if missing:
+            yield item
+
+
+def _completions(case: Case, item: Item) -> list[str]:
+    return [match.option for match in case.known.completions(item.written.replace("_", "-"))]
+
+
+def _span(case: Case, item: Item) -> Span | None:
+    return case.known.history.get(item.name)
+
+
+def _what(item: Item) -> str:
+    return "a flag" if item.kind == "flag" else "a key" if item.kind == "key" else "an argument"
+
+
+def _near(case: Case, item: Item) -> str:
+    if item.kind == "flag":
+        return nearest(item.written.replace("_", "-"), case.known.spellings)
+    return nearest(item.name, sorted(case.known.keywords))
+
+
+def _remedy(case: Case, item: Item) -> tuple[str, Change]:
+    successor = SUCCESSORS.get(item.name)
+    settings = successor.to(item.value) if successor and item.known else ()
+    if successor and settings and (successor.needs is None or case.known.flag(successor.needs)):
+        words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings)
+        return f"write {words}", Change(item, tuple(Setting(name, value) for name, value in settings))
+    return "leave it out: nothing took its place", Change(item)
