@@ -16,6 +16,7 @@ from dyno.bench.endurance import begun_ns
 from dyno.bench.raw import load_gauges, load_raw, load_samples
 from dyno.bench.stats import Records
 from dyno.errors import InputError
+from dyno.report.matrix import compared
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 
@@ -87,17 +88,6 @@ class Evidence:
 
     sides: tuple[Side, ...] = ()
     missing: tuple[str, ...] = ()
-
-
-def compared(outcome: Outcome) -> tuple[str, ...]:
-    """The baseline, and beside it what is recommended, else what was confirmed, else what screened best."""
-    names = [row.candidate.name for row in outcome.rows]
-    best = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
-                  reverse=outcome.objective.higher_is_better)  # fmt: skip
-    others = [outcome.recommended.candidate.name if outcome.recommended else "",
-              outcome.verdict.candidate if outcome.verdict else "", *(row.candidate.name for row in best)]  # fmt: skip
-    other = next((name for name in others if name in names[1:]), None)
-    return (*names[:1], *([other] if other else ()))
 
 
 def read_evidence(folder: Path, outcome: Outcome) -> Evidence:

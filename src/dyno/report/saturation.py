@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
-from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, straight
+from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, numbers, straight
 from dyno.report.evidence import Curve, Line, Side
 from dyno.report.matrix import in_unit, number
 from dyno.study.outcome import Outcome
@@ -42,7 +42,9 @@ def _distribution(latency: str, sides: Sequence[Side], bounds: dict[str, float])
     far = "".join(f" The limit {name}, {in_unit(name, bound)}, lies far to the right."
                   for name, bound in limits.items() if bound > _NEAR * slowest)  # fmt: skip
     made = layout("ms", "% of requests")
-    made["xaxis"]["rangemode"] = "normal"
+    values = np.concatenate([side.latencies[latency] for side in sides if latency in side.latencies])
+    shown = [bound for bound in limits.values() if bound <= _NEAR * slowest]
+    made["xaxis"]["range"] = numbers([0.8 * values.min(), 1.05 * max([slowest, *shown])])
     told = ", ".join(f"{side.name} {len(side.latencies[latency])} requests of {side.launches} "
                      f"launch{'es' * (side.launches > 1)}" for side in sides if latency in side.latencies)  # fmt: skip
     return Chart(LATENCIES[latency], f"Further left is faster. {told}.{far}", {"data": traces, "layout": made})

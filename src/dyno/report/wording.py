@@ -63,6 +63,8 @@ def recommendation(outcome: Outcome) -> str:
     if outcome.recommended is None:
         missed = any(check.met is False for row in outcome.rows for check in row.checks)
         return "No configuration is recommended" + (": nothing that was measured keeps the limits." if missed else ".")
+    if len(outcome.rows) == 1:
+        return "This is what was measured:"
     candidate, why = outcome.recommended.candidate, outcome.recommended.why
     return f"Recommended: {candidate.name}. {why}" + " Its accuracy was not tested." * candidate.alters_output
 
@@ -73,24 +75,6 @@ def also_fast(outcome: Outcome) -> str | None:
     return f"Also fast: {other.candidate.name}. {other.why}" if other else None
 
 
-def decision_lines(outcome: Outcome) -> tuple[str, ...]:
-    """The weighted decision matrix, an option a line, and how close the runner-up is; nothing without weights."""
-    made = outcome.decision
-    if made is None:
-        return ()
-    criteria = ", ".join(f"{each.name} {each.weight:.0%}" + " (not measured, no score)" * (not each.measured)
-                         for each in made.criteria)  # fmt: skip
-    lines = [f"Decision matrix, from measurements alone: {criteria}."]
-    for option in made.options:
-        scores = ", ".join("-" if score is None else f"{score:.0f}" for score in option.scores)
-        total = "no total, a score is missing" if option.total is None else f"{option.total:.1f} of 100"
-        lines.append(f"{option.name}: {total} ({scores})")
-    if made.lead is not None:
-        lines.append(f"{made.options[0].name} leads {made.options[1].name} by {made.lead:.1f} points: a rank by single "
-                     "launches, no verdict.")  # fmt: skip
-    return tuple(lines)
-
-
 def setting(outcome: Outcome) -> str:
     """What was measured, on what, in one line."""
     load = outcome.workload
@@ -98,26 +82,24 @@ def setting(outcome: Outcome) -> str:
             f"{load.output_len} out, {load.concurrency} at a time; objective {outcome.objective.name}")  # fmt: skip
 
 
-def troubles(outcome: Outcome) -> tuple[Step, ...]:
-    """The steps that failed or prove nothing, in order; of equal failures of one candidate the first."""
+def failures(outcome: Outcome) -> tuple[Step, ...]:
+    """The steps that failed, in order; of equal failures of one candidate the first."""
     seen: dict[tuple[str, str, str], Step] = {}
     for step in outcome.steps:
-        if step.state != "complete":
-            seen.setdefault((step.candidate, step.scenario, trouble_text(step)), step)
+        if step.failure:
+            seen.setdefault((step.candidate, step.scenario, failure_text(step)), step)
     return tuple(seen.values())
 
 
-def trouble_text(step: Step) -> str:
-    """Why a step failed or is void."""
-    if step.failure is None:
-        return "; ".join(step.void) or step.state
-    return f"{step.failure.cause.value}: {step.failure.detail}"
+def failure_text(step: Step) -> str:
+    """Why a step failed."""
+    return f"{step.failure.cause.value}: {step.failure.detail}" if step.failure else step.state
 
 
-def trouble_line(step: Step) -> str:
-    """What became of a step, why, and what to do, in one line."""
+def failure_line(step: Step) -> str:
+    """That a step failed, why, and what to do, in one line."""
     remedy = f" Remedy: {step.failure.remedy}" if step.failure and step.failure.remedy else ""
-    return f"{step.candidate} {step.state} ({step.scenario}): {_in_brief(trouble_text(step))}{remedy}"
+    return f"{step.candidate} failed ({step.scenario}): {_in_brief(failure_text(step))}{remedy}"
 
 
 def _in_brief(text: str, most: int = 200) -> str:
