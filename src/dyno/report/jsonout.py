@@ -13,17 +13,26 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics} | _capacity(outcome, row) for row in outcome.rows],
+                  "metrics": row.metrics, "ratio": row.ratio} | _capacity(outcome, row) | _ratios(row)
+                 for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
+        "confirmed": [verdict_json(verdict) | {"note": verdict.note} for verdict in outcome.confirmed],
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
         "engine": outcome.engine,
         "model": outcome.model,
         "workload": asdict(outcome.workload),
+        "workloads": {test: asdict(load) for test, load in outcome.loads.items()},
         "objective": outcome.objective.name,
         "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
         "notes": list(outcome.notes),
     } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
+
+
+def _ratios(row: Row) -> dict[str, Any]:
+    """What the ratio is taken to where that is not the baseline, and the ratio of each workload of several."""
+    against = {"against": row.candidate.against} if row.candidate.against else {}
+    return against | ({"ratios": row.ratios} if row.ratios else {})
 
 
 def _capacity(outcome: Outcome, row: Row) -> dict[str, Any]:
