@@ -165,28 +165,39 @@ def _stolen(samples: Samples) -> Reasons:
 
 
 # Work of others on N processors, none of them to spare, slows the rest by up to its share of the N: 1 % of each. Below
-# a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike.
+# a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike (measured: 0.005 to
+# 0.03 of a processor on a quiet machine of 2).
 FOREIGN_SHARE, HOUSEKEEPING = MOVED, 0.05
 FOREIGN_GRAIN_S = 0.5  # ticks of many processes: in seconds of measuring less than this cannot be told
-TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing
+TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing, unless somebody waited for it
+WAITED = MOVED  # of the time, for others' work
 _NAMED = 3
 
 
 def _foreign(samples: Samples) -> Reasons:
-    """Without the engine's own processes among the trees, what it spins would be taken for others' work."""
-    foreign_s, idle_s = samples.foreign_cpu_s, samples.gained("host.idle_s")
-    if foreign_s is None or idle_s is None or not len(samples.known("engine.cpu_s")):
+    """What others did, where engine or client were kept waiting for it, or had no processor to turn to.
+
+    An engine that spins on all processors waits for itself most of the time: of the waiting, others have caused what
+    their share of the work is. Without the engine's own processes nobody is accused, as its work would be taken for
+    others'.
+    """
+    foreign_s, idle_s, busy_s = samples.foreign_cpu_s, samples.gained("host.idle_s"), samples.gained("host.busy_s")
+    if foreign_s is None or idle_s is None or not busy_s:
         return []
     took, idle = foreign_s / samples.duration_s, idle_s / samples.duration_s
+    kept_s = foreign_s * min(1.0, sum(samples.queued_s.values()) / busy_s)
     most = max(FOREIGN_GRAIN_S / samples.duration_s, HOUSEKEEPING, FOREIGN_SHARE * samples.cores)
-    if took <= most or idle >= TO_SPARE:
+    if took <= most or (idle >= TO_SPARE and kept_s <= WAITED * samples.duration_s):
         return []
     named = [f"{use.name} (process {use.pid}) {use.cpu_s / samples.duration_s:.2f}" for use in samples.foreign[:_NAMED]]
     unseen = foreign_s - sum(use.cpu_s for use in samples.foreign)
     if unseen > foreign_s / 2:
         named.append(f"processes that cannot be seen from here {unseen / samples.duration_s:.2f}")
-    return [f"other processes took {took:.2f} of a processor while none of the {samples.cores} was to spare: "
-            f"{', '.join(named)}; measure when they are done"]  # fmt: skip
+    waited = " and ".join(f"{name} {seconds:.1f} s" for name, seconds in samples.queued_s.items())
+    while_ = (f"none of the {samples.cores} was to spare" if idle < TO_SPARE else
+              f"{waited} of {samples.duration_s:.0f} s waited for one")  # fmt: skip
+    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}; measure when they are "
+            "done, or on a host that is always shared with --shared-host"]  # fmt: skip
 
 
 SLOWED_TIME = MOVED  # of the time, by the card's own counter

@@ -80,7 +80,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     output_lens = request_lengths(load)[1].tolist()
     requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
     offsets = offsets_ns(load)
-    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
+    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist(), target.silence_s)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     began, cpu_began = perf_counter(), thread_time()
@@ -132,7 +132,9 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
         requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
-        answer = read_answer(drive(server.endpoint, requests, Pace(1)).transcripts[0])
+        answer = read_answer(
+            drive(server.endpoint, requests, Pace(1, silence_s=server.target.silence_s)).transcripts[0]
+        )
         if answer.outcome not in _REFUSED:
             break
     if answer.outcome:

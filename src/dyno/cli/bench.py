@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dyno.cli.options import given, workload_of
+from dyno.cli.options import SHARED_HOST, SILENCE, given, seconds, workload_of
 from dyno.errors import InputError
 from dyno.workload import workload_from
 
@@ -39,6 +39,8 @@ def bench(
     engine: str | None = typer.Option(None, "--engine", help="With MODEL: an environment other than the one in use."),
     device: str | None = typer.Option(None, "--device", help="With MODEL: the card, by UUID or index."),
     study: Path | None = typer.Option(None, "--study", help="With MODEL: the folder to keep everything in."),
+    silence: str | None = typer.Option(None, "--silence", help=SILENCE),
+    shared_host: bool = typer.Option(False, "--shared-host", help=SHARED_HOST),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
@@ -52,11 +54,12 @@ def bench(
 
         words = workload_of(workload, input_len, output_len, concurrency, requests)
         bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
+                          silence=silence, shared_host=shared_host or None,
                           pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
         return
     if trace and (requests or input_len or output_len):
         raise InputError("--trace: brings its own requests; leave out --requests, --input-len and --output-len")
-    from dyno.bench.record import Target
+    from dyno.bench.record import SILENCE_S, Target
     from dyno.bench.server import Asked, bench_server
     from dyno.bench.shape import read_shape
     from dyno.cli.figures import counting, results_text, server_json, void_reasons
@@ -65,8 +68,9 @@ def bench(
                        rate=rate, trace=trace, prefix_len=prefix_len, prefixes=prefixes)  # fmt: skip
     load = workload_from(workload, input_len=input_len, output_len=output_len, concurrency=concurrency,
                          num_requests=requests)  # fmt: skip
-    asked = Asked(load, scenario or ("throughput",), seed, shape, processes)
-    done = bench_server(Target(url, model, chat, api_key_env=api_key_env), asked, raw, counting())
+    asked = Asked(load, scenario or ("throughput",), seed, shape, processes, shared_host)
+    target = Target(url, model, chat, api_key_env=api_key_env, silence_s=seconds("--silence", silence or SILENCE_S))
+    done = bench_server(target, asked, raw, counting())
     print(json.dumps(server_json(done, asked, scenario)) if as_json else results_text(done.results))
     if void_reasons(done.results):
         raise typer.Exit(1)

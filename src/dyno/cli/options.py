@@ -3,8 +3,11 @@
 from typing import Any
 
 from dyno.errors import InputError
+from dyno.units import parse_seconds
 
 Words = list[str] | None
+SILENCE = "Time without a byte after which a request has failed (5m)."
+SHARED_HOST = "Others always work on this host: note what they take, and void nothing for it."
 
 
 def named(words: Words, option: str, separator: str) -> dict[str, str] | None:
@@ -27,6 +30,17 @@ def named(words: Words, option: str, separator: str) -> dict[str, str] | None:
 def given(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  (values of a spec, checked where specs are)
     """The keys that were given on the command line."""
     return {key: value for key, value in keys.items() if value is not None}
+
+
+def seconds(option: str, text: str | float) -> float:
+    """A time that is more than nothing, such as `30s`. InputError otherwise."""
+    try:
+        value = parse_seconds(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from error
+    if value <= 0:
+        raise InputError(f"{option}: {text!r} must be more than 0 s")
+    return value
 
 
 def workload_of(

@@ -99,10 +99,13 @@ def setting(outcome: Outcome) -> str:
 
 
 def troubles(outcome: Outcome) -> tuple[Step, ...]:
-    """The steps that failed or prove nothing, in order; of equal failures of one candidate the first."""
+    """The steps that failed or prove nothing, in order; of equal failures of one candidate the first.
+
+    An attempt that was taken again is no trouble.
+    """
     seen: dict[tuple[str, str, str], Step] = {}
     for step in outcome.steps:
-        if step.state != "complete":
+        if step.state != "complete" and not step.again:
             seen.setdefault((step.candidate, step.scenario, trouble_text(step)), step)
     return tuple(seen.values())
 
