@@ -22,7 +22,7 @@ TTFT = (Limit("ttft_p50", 60.0, "at most"),)
 
 def test_the_capacity_of_an_engine_that_serves_four_at_a_time_is_about_four(engine, tmp_path):
     """A prefill takes 40 ms; a client beyond the fourth waits for another's end, so that all wait now and then."""
-    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, tmp_path, limits=TTFT))
     assert (result.void, result.errors) == ((), {})
     figures = result.figures
@@ -41,7 +41,7 @@ def test_the_capacity_of_an_engine_that_serves_four_at_a_time_is_about_four(engi
 
 
 def test_without_limits_there_is_a_curve_and_its_knee_but_no_capacity(engine):
-    target = Target(engine("--max-num-seqs", "2", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "2", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000), shared_host=True)
     figures = run_test("concurrency", Run(target, SMALL, 5, 2048)).figures
     assert (figures["capacity_concurrency"], figures["capacity_output_throughput"]) == (None, None)
     assert figures["knee_concurrency"] in (2, 4)
@@ -49,7 +49,7 @@ def test_without_limits_there_is_a_curve_and_its_knee_but_no_capacity(engine):
 
 
 def test_where_one_client_is_too_many_the_capacity_is_nothing(engine):
-    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, limits=(Limit("ttft_p50", 20.0, "at most"),)))
     assert result.void == ()
     assert (result.figures["capacity_concurrency"], result.figures["capacity_output_throughput"]) == (0, None)
@@ -57,7 +57,9 @@ def test_where_one_client_is_too_many_the_capacity_is_nothing(engine):
 
 
 def test_a_server_that_fails_every_request_voids_the_test(engine):
-    target = Target(engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="1"), "m", token_ids=(100, 4000))
+    target = Target(
+        engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="1"), "m", token_ids=(100, 4000), shared_host=True
+    )
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, limits=TTFT))
     assert "12 of 12 requests failed" in result.void[0]
     assert sum(result.errors.values()) == 12

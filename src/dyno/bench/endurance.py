@@ -48,14 +48,15 @@ def throughput_series(records: Records) -> Series:
     known = records.completed & (records.output_tokens != UNKNOWN) & (records.content_counts > 0)
     if not known.all() or not len(known):
         return np.empty(0)
-    first = records.content_ns[np.cumsum(records.content_counts) - records.content_counts]
-    last_sent = int(records.sent_ns.max())
-    begun = int(first[records.sent_ns < records.last_byte_ns.min()].max())  # of those that no answer made room for
-    seconds = max(0, (last_sent - begun) // 1_000_000_000)
-    second = (records.content_ns - begun) // 1_000_000_000
-    tokens = np.repeat(records.output_tokens / records.content_counts, records.content_counts)
-    inside = (second >= 0) & (second < seconds)
-    return np.bincount(second[inside], weights=tokens[inside], minlength=seconds).astype(np.float64)
+    begun = begun_ns(records)
+    seconds = max(0, (int(records.sent_ns.max()) - begun) // 1_000_000_000)
+    return stats.tokens_over_time(records, begun, seconds)
+
+
+def begun_ns(records: Records) -> int:
+    """When every client's first answer has begun: of the requests that no answer made room for, the last one's."""
+    early = records.sent_ns < records.last_byte_ns[records.completed].min()
+    return int(stats.first_content_ns(records)[early].max())
 
 
 def burst_and_sustained(series: Series) -> Figures:

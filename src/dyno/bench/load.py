@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter, thread_time
 
 import numpy as np
 
@@ -13,9 +12,9 @@ from dyno._version import __version__
 from dyno.bench import stats
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
-from dyno.bench.audit import ClientCost, Evidence, void_reasons
+from dyno.bench.audit import Evidence, void_reasons
 from dyno.bench.counters import Counters, Gauges, read_counters, read_gauges, settled_counters
-from dyno.bench.fleet import Share, drive_shares, shares
+from dyno.bench.fleet import Pooled, Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
@@ -83,16 +82,14 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist(), target.silence_s)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    began, cpu_began = perf_counter(), thread_time()
-    done, pages = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
-    # Several processes share the work, and what each of them used is not told.
-    client = ClientCost(thread_time() - cpu_began, perf_counter() - began) if processes == 1 else ClientCost()
-    records = gather(done)
+    sent = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
+    records = gather(sent.done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     reconciled = reconcile(records, counted)
-    details = [_without(server.key, one.answer.detail) for one in done]
-    void = void_reasons(Evidence(records, counted, load, details, client, reconciled))
-    gauges = read_gauges((page.sent_ns, body) for page in pages if (body := _body(page)) is not None)
+    details = [_without(server.key, one.answer.detail) for one in sent.done]
+    void = void_reasons(Evidence(records, counted, load, details, sent.cost, reconciled,
+                                 target.shared_host))  # fmt: skip
+    gauges = read_gauges((page.sent_ns, body) for page in sent.pages if (body := _body(page)) is not None)
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
@@ -101,13 +98,13 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     return Measurement(records, counted, gauges, void, reconciled)
 
 
-def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:
+def _send(dealt: Sequence[Share], on_progress: Progress | None) -> Pooled:
     if len(dealt) > 1:
         return drive_shares(dealt, on_progress)
     (share,) = dealt
     with Reducer() as reducer:
         traffic = drive(share.endpoint, share.requests, share.pace, share.probe, on_progress, reducer.take)
-        return reducer.finish(), traffic.pages
+        return Pooled(reducer.finish(), list(traffic.pages), traffic.cost)
 
 
 def connect(target: Target) -> _Server:

@@ -13,6 +13,7 @@ import uvloop
 
 from dyno.bench.answer import Transcript
 from dyno.bench.connection import STALE, Connection, Finished, failure_kind
+from dyno.bench.cost import NOT_LOOKED_AT, ClientCost, Meter
 from dyno.bench.http import Endpoint
 from dyno.bench.pace import Timer
 from dyno.bench.record import SILENCE_S
@@ -34,6 +35,7 @@ class Traffic:
 
     transcripts: tuple[Transcript, ...]
     pages: tuple[Transcript, ...] = ()
+    cost: ClientCost = NOT_LOOKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,13 @@ class Loop:
         if pace.offsets_ns is not None and len(pace.offsets_ns) != len(requests):
             raise ValueError(f"{len(pace.offsets_ns)} deadlines are not those of {len(requests)} requests")
         self._tls = ssl.create_default_context() if endpoint.tls else None
-        self._sent = self._over = self._heard_ns = self._silent_since_ns = 0
+        self._sent = self._over = self._received_bytes = 0
+        self._heard_ns = self._silent_since_ns = 0
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self.pages: list[Transcript] = []
+        self.cost = NOT_LOOKED_AT
 
     async def run(self, probe: bytes | None, on_progress: Progress | None) -> None:
         """Sends everything. DynoError when the server cannot be reached at all."""
@@ -79,7 +83,9 @@ class Loop:
             self._ready()
         ticking = asyncio.create_task(self._tick(probe, on_progress))
         try:
+            meter = Meter(self._sockets)
             with contextlib.ExitStack() as until_done:
+                until_done.callback(self._stop, meter)
                 await self._begin(connections, until_done)
                 await asyncio.wait({self._done, ticking}, return_when=asyncio.FIRST_COMPLETED)
             await (self._done if self._done.done() else ticking)
@@ -90,6 +96,14 @@ class Loop:
             for connection in self._connections:
                 connection.close()
             await asyncio.sleep(0)  # transports end in the next turn of the loop
+
+    def _sockets(self) -> list[int]:
+        """Connections that a kernel holds bytes of, as file numbers."""
+        numbers = (connection.socket for connection in self._connections if connection.alive)
+        return [number for number in numbers if number is not None]
+
+    def _stop(self, meter: Meter) -> None:
+        self.cost = meter.stop(self._received_bytes)
 
     async def _begin(self, connections: Sequence[Connection], until_done: contextlib.ExitStack) -> None:
         self._started = perf_counter_ns()
@@ -129,6 +143,7 @@ class Loop:
         self._ended(connection, transcript, transcript.stamps[-1] if transcript.stamps else perf_counter_ns())
 
     def _ended(self, connection: Connection | None, transcript: Transcript, moment_ns: int) -> None:
+        self._received_bytes += len(transcript.raw)
         self._take(transcript)
         self._over += 1
         if transcript.stamps:
@@ -236,4 +251,4 @@ def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: byte
     finally:
         if collecting:
             gc.enable()
-    return Traffic(tuple(sorted(kept, key=lambda transcript: transcript.index)), tuple(loop.pages))
+    return Traffic(tuple(sorted(kept, key=lambda transcript: transcript.index)), tuple(loop.pages), loop.cost)

@@ -38,7 +38,6 @@ def save_raw(path: Path, records: Records, header: Mapping[str, object], gauges:
 
 def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
     """The records and the header that save_raw wrote. InputError when they are not that."""
-    header = load_header(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             records = Records(
@@ -48,7 +47,7 @@ def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
             )
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
-    return records, header
+    return records, load_header(path)
 
 
 def load_header(path: Path) -> Mapping[str, Any]:

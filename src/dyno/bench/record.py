@@ -16,6 +16,7 @@ class Target:
     `token_ids` is the half-open range of ids prompts may be drawn from: prompts then are ids, exact in length.
     Without it, and in chat, prompts are words and their length is what the server's usage says.
     `api_key_env` names the variable that holds the API key. A request that hears nothing for `silence_s` has failed.
+    On a `shared_host` others always work beside the client, and what they take voids nothing.
     """
 
     url: str
@@ -24,6 +25,7 @@ class Target:
     token_ids: tuple[int, int] | None = None
     api_key_env: str | None = None
     silence_s: float = SILENCE_S
+    shared_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,6 @@ class Asked:
     seed: int | None = None  # None: fresh prompts
     shape: Shape = PLAIN
     processes: int = 1  # of the load generator
-    shared_host: bool = False  # neighbours never end: what they take voids nothing
 
 
 def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:
@@ -76,7 +75,7 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
                 else:
                     load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
                     result = _shaped(target, load, asked, raw_folder, on_progress)
-            host = () if asked.shared_host else host_reasons(sampler.samples)
+            host = () if target.shared_host else host_reasons(sampler.samples)
             results[name] = replace(result, void=(*result.void, *host))
         except DynoError as error:  # one test that a server refuses does not undo the others
             if isinstance(error, InputError) or not any(results.values()):

@@ -164,6 +164,21 @@ def steady(records: Records) -> dict[str, float | None]:
     return window
 
 
+def tokens_over_time(records: Records, begin_ns: int, bins: int, period_ns: int = 1_000_000_000) -> NDArray[np.float64]:
+    """Output tokens in each of so many periods since `begin_ns`; an event of several tokens counts as many.
+
+    An event counts once where its request did not tell its tokens.
+    """
+    known = records.completed & (records.output_tokens != UNKNOWN)
+    weight = np.where(known, records.output_tokens / np.maximum(records.content_counts, 1), 1.0)
+    tokens = np.zeros(bins)
+    for request, stamps in _blocks(records):
+        place = (stamps - begin_ns) // period_ns
+        inside = (place >= 0) & (place < bins)
+        tokens += np.bincount(place[inside], weights=weight[request[inside]], minlength=bins)
+    return tokens
+
+
 def _duration_s(records: Records) -> float | None:
     done = records.completed
     return float(records.last_byte_ns[done].max() - records.sent_ns.min()) / 1e9 if done.any() else None

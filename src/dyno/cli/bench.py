@@ -68,8 +68,9 @@ def bench(
                        rate=rate, trace=trace, prefix_len=prefix_len, prefixes=prefixes)  # fmt: skip
     load = workload_from(workload, input_len=input_len, output_len=output_len, concurrency=concurrency,
                          num_requests=requests)  # fmt: skip
-    asked = Asked(load, scenario or ("throughput",), seed, shape, processes, shared_host)
-    target = Target(url, model, chat, api_key_env=api_key_env, silence_s=seconds("--silence", silence or SILENCE_S))
+    asked = Asked(load, scenario or ("throughput",), seed, shape, processes)
+    target = Target(url, model, chat, api_key_env=api_key_env, shared_host=shared_host,
+                    silence_s=seconds("--silence", silence or SILENCE_S))  # fmt: skip
     done = bench_server(target, asked, raw, counting())
     print(json.dumps(server_json(done, asked, scenario)) if as_json else results_text(done.results))
     if void_reasons(done.results):

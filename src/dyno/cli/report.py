@@ -64,10 +64,9 @@ def _text(outcome: "Outcome", folder: Path, format: Format, width: int | None = 
 
         return render_markdown(outcome)
     if format == "html":
-        from dyno.report.folder import log_tails
-        from dyno.report.html import render_html
+        from dyno.report.folder import page_of
 
-        return render_html(outcome, log_tails(outcome, folder))
+        return page_of(folder, outcome)
     if format == "json":
         import json
 

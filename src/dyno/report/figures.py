@@ -1,18 +1,19 @@
-"""The charts of a study, as plain plotly figures: data and layout, no plotly import."""
+"""The charts of launches: every launch a point, pairs and intervals of the verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+from statistics import geometric_mean
 from typing import Any
 
+from dyno.report.chart import BLUE, GREEN, GREY, ORANGE, Chart, rows_layout
 from dyno.report.matrix import number, unit_of
 from dyno.study.outcome import Outcome
 from dyno.study.pairs import objective_of
 from dyno.study.trial import Step
-from dyno.verdict.compare import EQUIVALENCE_MARGIN
+from dyno.verdict.compare import Comparison
+from dyno.workload import Objective
 
-# Both read well on a light and on a dark page, and differ for the colour-blind; texts take their colour from the page.
-SCREEN, CONFIRM, VOID = "#8a94a6", "#2f7de1", "#d9730d"
+SCREEN, CONFIRM, VOID, VERDICT = GREY, BLUE, ORANGE, GREEN
 
 _LATENCIES = {
     "ttft_ms.p95": "Time to first token under load, p95",
@@ -20,17 +21,9 @@ _LATENCIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart with its heading, one sentence on how to read it, and plotly's own data and layout."""
-
-    title: str
-    caption: str
-    figure: dict[str, Any]
-
-
 def charts(outcome: Outcome) -> tuple[Chart, ...]:
-    """Throughput, latencies and, when it is another figure, the objective; then the confirmation, if there was one."""
+    """Ratios to the baseline and the pairs of the verdicts; then every launch's throughput, latencies and objective."""
+    verdicts = outcome.verdicts or ((outcome.verdict,) if outcome.verdict else ())
     wanted = {("throughput", "output_throughput"): ("Throughput", "tok/s, more is better")}
     for name, title in _LATENCIES.items():
         wanted["throughput", name] = (title, "ms, less is better")
@@ -40,13 +33,14 @@ def charts(outcome: Outcome) -> tuple[Chart, ...]:
     wanted.setdefault(("throughput", objective.figure),
                       (f"Objective: {objective.name}", f"{unit_of(objective.name)}, {better} is better"))  # fmt: skip
     drawn = [_launches(outcome, *source, *titles) for source, titles in wanted.items()]
-    return tuple(chart for chart in (_confirmation(outcome), *drawn) if chart)
+    pairs = [_pairs(outcome, verdict) for verdict in verdicts]
+    return tuple(chart for chart in (*pairs, _ratios(outcome, verdicts), *drawn) if chart)
 
 
-def _launches(outcome: Outcome, scenario: str, figure: str, title: str, unit: str) -> Chart | None:
+def _launches(outcome: Outcome, scenario: str, figure: str, title: str, caption: str) -> Chart | None:
     """Every launch as a point, one line per configuration."""
     steps = [step for step in outcome.steps if step.scenario == scenario and step.figures.get(figure) is not None]
-    names = [row.candidate.name for row in outcome.rows if any(step.candidate == row.candidate.name for step in steps)]
+    names = _names(outcome, steps)
     if not names:
         return None
     complete = [step for step in steps if step.state == "complete"]
@@ -55,8 +49,107 @@ def _launches(outcome: Outcome, scenario: str, figure: str, title: str, unit: st
         ([step for step in complete if step.phase == "confirm"], -0.16, _marker("confirmation", CONFIRM, "circle")),
         ([step for step in steps if step.state == "void"], 0, _marker("void, proves nothing", VOID, "x-thin-open")),
     ]
-    traces = [_points(mine, figure, names, lane, look) for mine, lane, look in groups if mine]
-    return Chart(title, unit, {"data": traces, "layout": _layout(names, rangemode="tozero")})
+    traces = [_points([(step, float(step.figures[figure] or 0)) for step in mine], names, lane, look)
+              for mine, lane, look in groups if mine]  # fmt: skip
+    layout = rows_layout(names, caption.partition(",")[0])
+    layout["xaxis"]["rangemode"] = "tozero"
+    return Chart(title, caption, {"data": traces, "layout": layout})
+
+
+def _ratios(outcome: Outcome, verdicts: Sequence[Comparison]) -> Chart | None:
+    """Every launch's objective against its block's baseline, or its pair's, with the interval of the verdict."""
+    objective = outcome.objective
+    screened, paired = _screened(outcome), _paired(outcome, objective)
+    points = [*screened, *paired]
+    names = _names(outcome, [step for step, _ in points])
+    if len(names) < 2:
+        return None
+    groups = [(screened, 0.2, _marker("screening", SCREEN, "circle-open")),
+              (paired, 0, _marker("pair", CONFIRM, "circle"))]  # fmt: skip
+    traces = [_points(mine, names, lane, look) for mine, lane, look in groups if mine]
+    shown = [each for each in verdicts if each.metric == objective.name and each.candidate in names and each.ratio]
+    traces += [_interval(verdict, names.index(verdict.candidate) - 0.25) for verdict in shown]
+    layout = rows_layout(names, "ratio to the baseline")
+    layout["shapes"] = [_equal()]
+    layout["xaxis"]["range"] = _reach([ratio for _, ratio in points], shown)
+    better = "right" if objective.higher_is_better else "left"
+    caption = (f"Ratio of {objective.name}, further {better} is better. Screening: one launch against the baseline's "
+               "of its block. Confirmation: two fresh launches, one of either.")  # fmt: skip
+    return Chart("Every launch against the baseline", caption, {"data": traces, "layout": layout})
+
+
+def _screened(outcome: Outcome) -> list[tuple[Step, float]]:
+    steps = [(step, value) for step in outcome.steps if step.phase == "screen" and step.scenario == "throughput"
+             and (value := objective_of(step, outcome.objective))]  # fmt: skip
+    base: dict[int, list[float]] = {}
+    for step, value in steps:
+        if step.candidate == outcome.rows[0].candidate.name:
+            base.setdefault(step.block, []).append(value)
+    return [(step, value / geometric_mean(base[step.block])) for step, value in steps if step.block in base]
+
+
+def _paired(outcome: Outcome, objective: Objective) -> list[tuple[Step, float]]:
+    """The candidate's launch of every whole pair, with its ratio to the baseline's; pairs in order."""
+    pairs: dict[tuple[int, int], dict[str, tuple[Step, float]]] = {}
+    for step in outcome.steps:
+        value = objective_of(step, objective)
+        if step.pair is not None and step.scenario == "throughput" and value is not None:
+            pairs.setdefault((step.pair, step.block), {})[step.candidate] = (step, value)
+    baseline = outcome.rows[0].candidate.name
+    whole = [both for _, both in sorted(pairs.items()) if len(both) == 2 and baseline in both]
+    return [(step, value / both[baseline][1]) for both in whole
+            for name, (step, value) in both.items() if name != baseline]  # fmt: skip
+
+
+def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
+    """The ratio of every pair of launches in one metric, with the interval of their mean."""
+    ratios = [ratio for _, ratio in _paired(outcome, Objective(verdict.metric))]
+    if verdict.ratio is None or not ratios:
+        return None
+    names = [f"pair {place + 1}" for place in range(len(ratios))] + ["mean, interval"]
+    points = {**_marker("pair", CONFIRM, "circle"), "x": ratios, "y": list(range(len(ratios))),
+              "text": [f"{name}: x{ratio:.3f}" for name, ratio in zip(names, ratios, strict=False)],
+              "hovertemplate": "%{text}<extra></extra>"}  # fmt: skip
+    layout = rows_layout(names, f"ratio to {verdict.baseline}"[:40])
+    band = {"type": "rect", "x0": 1 / (1 + verdict.margin), "x1": 1 + verdict.margin, "fillcolor": SCREEN,
+            "opacity": 0.25, "line": {"width": 0}}  # fmt: skip
+    layout["shapes"] = [{**_equal(), **band}, _equal()]
+    layout["xaxis"]["range"] = _reach(ratios, [verdict])
+    caption = (f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}: each point is two fresh launches, one of "
+               f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.")  # fmt: skip
+    return Chart(f"Pair by pair: {verdict.metric}", caption,
+                 {"data": [points, _interval(verdict, len(ratios))], "layout": layout})  # fmt: skip
+
+
+def _interval(verdict: Comparison, lane: float) -> dict[str, Any]:
+    """The mean of a verdict, with its interval where it has one."""
+    mean: dict[str, Any] = {**_marker("verdict", VERDICT, "diamond"), "x": [verdict.ratio], "y": [lane],
+                            "hovertemplate": f"{verdict.answer}, x%{{x:.3f}}<extra></extra>"}  # fmt: skip
+    if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
+        mean["error_x"] = {"type": "data", "symmetric": False, "array": [verdict.high - verdict.ratio],
+                           "arrayminus": [verdict.ratio - verdict.low], "thickness": 2.5, "width": 8,
+                           "color": VERDICT}  # fmt: skip
+    return mean
+
+
+def _reach(ratios: Sequence[float], verdicts: Sequence[Comparison]) -> list[float]:
+    """What the axis shows: every ratio and the intervals, as far as these do not dwarf the ratios."""
+    low, high = min(*ratios, 1.0), max(*ratios, 1.0)
+    lows = [max(verdict.low, low / 2) for verdict in verdicts if verdict.low is not None]
+    highs = [min(verdict.high, high * 2) for verdict in verdicts if verdict.high is not None]
+    low, high = min([low, *lows]), max([high, *highs])
+    room = 0.05 * (high - low) or 0.05
+    return [low - room, high + room]
+
+
+def _equal() -> dict[str, Any]:
+    return {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
+            "line": {"color": SCREEN, "dash": "dot"}}  # fmt: skip
+
+
+def _names(outcome: Outcome, steps: Sequence[Step]) -> list[str]:
+    seen = {step.candidate for step in steps}
+    return [row.candidate.name for row in outcome.rows if row.candidate.name in seen]
 
 
 def _marker(name: str, colour: str, symbol: str) -> dict[str, Any]:
@@ -65,58 +158,9 @@ def _marker(name: str, colour: str, symbol: str) -> dict[str, Any]:
 
 
 def _points(
-    steps: Sequence[Step], figure: str, names: Sequence[str], lane: float, look: dict[str, Any]
+    points: Sequence[tuple[Step, float]], names: Sequence[str], lane: float, look: dict[str, Any]
 ) -> dict[str, Any]:
-    return {**look, "x": [step.figures[figure] for step in steps],
-            "y": [names.index(step.candidate) - lane for step in steps],
-            "text": [f"{escape(step.candidate)}, launch {step.launch}: {number(step.figures[figure])}"
-                     for step in steps],
+    return {**look, "x": [value for _, value in points],
+            "y": [names.index(step.candidate) - lane for step, _ in points],
+            "text": [f"{escape(step.candidate)}, launch {step.launch}: {number(value)}" for step, value in points],
             "hovertemplate": "%{text}<extra></extra>"}  # fmt: skip
-
-
-def _confirmation(outcome: Outcome) -> Chart | None:
-    """The ratio of every pair of launches, with the interval of their mean."""
-    verdict = outcome.verdict
-    pairs = _pair_ratios(outcome)
-    if verdict is None or verdict.ratio is None or not pairs:
-        return None
-    names = [f"pair {place + 1}" for place in range(len(pairs))] + ["mean, 95 % interval"]
-    points = {**_marker("pair", CONFIRM, "circle"), "x": pairs, "y": list(range(len(pairs))),
-              "text": [f"{name}: x{ratio:.3f}" for name, ratio in zip(names, pairs, strict=False)],
-              "hovertemplate": "%{text}<extra></extra>"}  # fmt: skip
-    mean = {**_marker("mean", CONFIRM, "diamond"), "x": [verdict.ratio], "y": [len(pairs)],
-            "hovertemplate": "x%{x:.3f}<extra></extra>"}  # fmt: skip
-    if verdict.low is not None and verdict.high is not None:
-        mean["error_x"] = {"type": "data", "symmetric": False, "array": [verdict.high - verdict.ratio],
-                           "arrayminus": [verdict.ratio - verdict.low], "thickness": 2.5, "width": 8,
-                           "color": CONFIRM}  # fmt: skip
-    layout = _layout(names)
-    margin = {"type": "rect", "x0": 1 / (1 + EQUIVALENCE_MARGIN), "x1": 1 + EQUIVALENCE_MARGIN}
-    across = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-    equal = {"type": "line", "x0": 1, "x1": 1, **across, "line": {"color": SCREEN, "dash": "dot"}}
-    layout["shapes"] = [{**margin, **across, "fillcolor": SCREEN, "opacity": 0.25, "line": {"width": 0}}, equal]
-    caption = (f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}: each point is two fresh launches, one of "
-               f"either. The grey band, ±{EQUIVALENCE_MARGIN:.0%}, is too little to matter.")  # fmt: skip
-    return Chart("Confirmation, pair by pair", caption, {"data": [points, mean], "layout": layout})
-
-
-def _pair_ratios(outcome: Outcome) -> list[float]:
-    """Candidate / baseline of the confirmed pairs, in their order."""
-    pairs: dict[tuple[int, int], dict[str, float]] = {}
-    for step in outcome.steps:
-        value = objective_of(step, outcome.objective)
-        if step.pair is not None and step.scenario == "throughput" and value is not None:
-            pairs.setdefault((step.pair, step.block), {})[step.candidate] = value
-    names = (outcome.verdict.candidate, outcome.verdict.baseline) if outcome.verdict else ("", "")
-    return [both[names[0]] / both[names[1]] for _, both in sorted(pairs.items()) if both.keys() >= set(names)]
-
-
-def _layout(names: Sequence[str], rangemode: str = "normal") -> dict[str, Any]:
-    return {
-        "height": 46 + 34 * len(names), "margin": {"l": 10, "r": 16, "t": 8, "b": 30}, "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "xaxis": {"rangemode": rangemode, "zeroline": False, "automargin": True},
-        "yaxis": {"tickvals": list(range(len(names))), "ticktext": [escape(name) for name in names],
-                  "range": [len(names) - 0.5, -0.5], "zeroline": False, "automargin": True, "fixedrange": True},
-    }  # fmt: skip

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dyno.errors import DynoError
+from dyno.report.evidence import read_evidence
 from dyno.report.html import render_html
 from dyno.report.markdown import render_markdown
 from dyno.report.wording import troubles
@@ -15,12 +16,17 @@ def write_report(folder: Path, outcome: Outcome) -> Path:
     """`report.html` and `report.md` beside the journal; the page's path. DynoError when they cannot be written."""
     page = folder / "report.html"
     try:
-        page.write_text(render_html(outcome, log_tails(outcome, folder)), encoding="utf-8")
+        page.write_text(page_of(folder, outcome), encoding="utf-8")
         page.with_suffix(".md").write_text(render_markdown(outcome), encoding="utf-8")
     except OSError as error:
         raise DynoError(f"{page}: cannot be written ({error.strerror}); the study is kept: make room, then run "
                         f"dyno report --study {folder} --format html") from error  # fmt: skip
     return page
+
+
+def page_of(folder: Path, outcome: Outcome) -> str:
+    """The page of a study, with what its folder still holds beside the journal."""
+    return render_html(outcome, log_tails(outcome, folder), read_evidence(folder, outcome))
 
 
 def log_tails(outcome: Outcome, folder: Path) -> dict[str, str]:

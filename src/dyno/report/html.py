@@ -8,9 +8,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dyno.report import matrix, wording
-from dyno.report.figures import charts
+from dyno.report import findings, matrix, tables, wording
+from dyno.report.evidence import Evidence
 from dyno.report.matrix import NOTHING, matrix_table, number
+from dyno.report.sections import THINNING, sections
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 from dyno.units import format_bytes, format_seconds
@@ -30,8 +31,12 @@ _FACTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-def render_html(outcome: Outcome, logs: Mapping[str, str]) -> str:
-    """The page. `logs` maps a step's `log` to the end of that file; a failure's own tail stands where it has none."""
+def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | None = None) -> str:
+    """The page. `logs` maps a step's `log` to the end of that file; a failure's own tail stands where it has none.
+
+    The same outcome and evidence make the same bytes.
+    """
+    evidence = evidence or Evidence()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("dyno.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
     headers, cells = matrix_table(outcome)
@@ -41,10 +46,14 @@ def render_html(outcome: Outcome, logs: Mapping[str, str]) -> str:
         matrix=matrix,
         headers=headers,
         rows=list(zip(outcome.rows, cells, strict=True)),
-        charts=charts(outcome),
+        findings=findings,
+        tables=tables,
+        evidence=evidence,
+        sections=sections(outcome, evidence),
+        thinning=THINNING,
         facts=list(_start_facts(outcome)),
         fact_headers=("Configuration", *_FACTS),
-        troubles=[(step, _tail(step, logs)) for step in wording.troubles(outcome)],
+        troubles=[(step, _tail(step, logs)) for step in wording.troubles(outcome) if step.state == "failed"],
         plotly=Markup(get_plotlyjs()),
     )
 

@@ -136,7 +136,7 @@ class Launch:
             attempt: int = 0) -> tuple[ScenarioResult, Failure | None]:  # fmt: skip
         session, edge = self.session, self.session.vocab_size // SPECIAL_SHARE
         target = Target(engine.url, engine.model_name, token_ids=(edge, session.vocab_size - edge),
-                        silence_s=session.spec.silence_s)  # fmt: skip
+                        silence_s=session.spec.silence_s, shared_host=session.spec.shared_host)  # fmt: skip
         gauges: dict[str, Callable[[], int | None]] = {"rss_bytes": engine.rss_bytes}
         if session.device_uuid:
             gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)

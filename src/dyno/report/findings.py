@@ -1,0 +1,50 @@
+"""What the audit found, in words: what counts, what does not and why."""
+
+import re
+from collections.abc import Sequence
+
+from dyno.study.outcome import Outcome
+from dyno.study.trial import Step
+
+
+def audit_sentence(outcome: Outcome) -> str:
+    """How much of what was measured counts."""
+    steps = outcome.steps
+    if not steps:
+        return "Nothing has been measured yet."
+    void, failed = (sum(step.state == state for step in steps) for state in ("void", "failed"))
+    launches = len({step.launch for step in steps})
+    taken = f"{len(steps)} test{_s(len(steps))} in {launches} launch{'es' * (launches > 1)}"
+    if not void and not failed:
+        return f"All {taken} count: no request failed, and the audit voids none of them."
+    parts = [f"{void} {'is' if void == 1 else 'are'} void and in no figure"] if void else []
+    parts += [f"{failed} failed"] if failed else []
+    return f"Of {taken}, {len(steps) - void - failed} count, {', '.join(parts)}."
+
+
+def void_lines(outcome: Outcome) -> tuple[str, ...]:
+    """Why tests are void, a sentence for each cause and configuration; the same cause is told once, with its figures
+    where it first occurred."""
+    found: dict[tuple[str, str], list[tuple[Step, str]]] = {}
+    for step in outcome.steps:
+        for reason in step.void:
+            found.setdefault((step.candidate, _NUMBER.sub("", _LOAD.sub("", reason))), []).append((step, reason))
+    return tuple(_line(candidate, where) for (candidate, _), where in found.items())
+
+
+# Reasons that differ in these alone have one cause: the name of a load, and figures.
+_LOAD = re.compile(r"^(?:context|concurrency|sustained|soak)(?:-[\w-]+)?: ")
+_NUMBER = re.compile(r"\d[\d,.]*")
+
+
+def _line(candidate: str, where: Sequence[tuple[Step, str]]) -> str:
+    tests = list(dict.fromkeys(step.scenario for step, _ in where))
+    launches = list(dict.fromkeys(step.launch for step, _ in where))
+    numbers = ", ".join(map(str, launches))
+    reason = where[0][1]
+    told = f"in {tests[0]}: {reason}" if len(tests) > 1 else reason
+    return f"{candidate}, {', '.join(tests)} (launch{'es' * (len(launches) > 1)} {numbers}): {told}."
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

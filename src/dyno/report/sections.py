@@ -1,0 +1,51 @@
+"""The parts of a study's page below the matrix: each a heading, what it says, a table and charts."""
+
+from dataclasses import dataclass
+
+from dyno.report.chart import CDF_STEPS, MOST_POINTS, Chart
+from dyno.report.evidence import Evidence, Side
+from dyno.report.figures import charts
+from dyno.report.overtime import load_charts, soak_charts, sustained_charts
+from dyno.report.saturation import concurrency_charts, latency_charts
+from dyno.report.tables import Table, tables
+from dyno.study.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`marks`: its charts use the marks of launches, which the page explains."""
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+    charts: tuple[Chart, ...] = ()
+    marks: bool = False
+
+
+def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
+    """Those that have something to show, in order."""
+    sides, made = evidence.sides, tables(outcome)
+    parts = [
+        Section("Every launch", "Each mark is one launch of an engine.", charts=charts(outcome), marks=True),
+        _of_test(made.get("concurrency"), concurrency_charts(sides)),
+        _of_test(made.get("context"), ()),
+        Section("How long requests take", _whose(sides), charts=latency_charts(outcome, sides)),
+        Section("While it was measured", _whose(sides) + " The newest launch of each under the workload's own load.",
+                charts=load_charts(sides)),
+        _of_test(made.get("sustained"), sustained_charts(outcome, sides)),
+        _of_test(made.get("soak"), soak_charts(outcome, sides)),
+    ]  # fmt: skip
+    return tuple(part for part in parts if part.table or part.charts)
+
+
+THINNING = (f"A line of more than {MOST_POINTS} points is drawn as means of neighbours, a distribution at "
+            f"{CDF_STEPS + 1} quantiles; the folder raw holds everything.")  # fmt: skip
+
+
+def _of_test(table: Table | None, drawn: tuple[Chart, ...]) -> Section:
+    return Section(table.title, table=table, charts=drawn) if table else Section("")
+
+
+def _whose(sides: tuple[Side, ...]) -> str:
+    names = " and ".join(side.name for side in sides)
+    return f"Of {names}."
