@@ -69,13 +69,13 @@ def layout(x: str, y: str, height: int = 290) -> Figure:
             "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
             "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
             "font": {"family": "system-ui, sans-serif", "size": 13},
-            "xaxis": {**axis, "title": {"text": x, "standoff": 6, "font": {"size": 13}}},
-            "yaxis": {**axis, "title": {"text": y, "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
+            "xaxis": {**axis, "title": {"text": escape(x), "standoff": 6, "font": {"size": 13}}},
+            "yaxis": {**axis, "title": {"text": escape(y), "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
 
 
 def rows_layout(names: Sequence[str], x: str) -> Figure:
     """The layout of a chart with one line per name, from the top; no legend, as the page explains the marks."""
-    made = layout(x, "", height=66 + 34 * len(names))
+    made = layout(x, "", height=66 + (34 if len(names) <= 10 else 22) * len(names))
     made["xaxis"]["rangemode"] = "normal"
     made["yaxis"] = {"tickvals": list(range(len(names))), "ticktext": [escape(name) for name in names],
                      "range": [len(names) - 0.5, -0.5], "zeroline": False, "automargin": True,

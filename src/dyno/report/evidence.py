@@ -16,6 +16,7 @@ from dyno.bench.endurance import begun_ns
 from dyno.bench.raw import load_gauges, load_raw, load_samples
 from dyno.bench.stats import Records
 from dyno.errors import InputError
+from dyno.report.matrix import compared
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 
@@ -52,12 +53,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What the test `concurrency` kept; `limits` are bounds of latencies in ms."""
+    """What a search for the concurrency at the limits kept; `limits` are bounds of latencies in ms.
+
+    `chosen` names the load whose latencies count where the search was for throughput.
+    """
 
     limits: dict[str, float]
-    capacity_concurrency: int | None
+    capacity_concurrency: int | float | None
     knee_concurrency: int | None
     curve: tuple[Point, ...]
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +94,6 @@ class Evidence:
     missing: tuple[str, ...] = ()
 
 
-def compared(outcome: Outcome) -> tuple[str, ...]:
-    """The baseline, and beside it what is recommended, else what was confirmed, else what screened best."""
-    names = [row.candidate.name for row in outcome.rows]
-    best = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
-                  reverse=outcome.objective.higher_is_better)  # fmt: skip
-    others = [outcome.recommended.candidate.name if outcome.recommended else "",
-              outcome.verdict.candidate if outcome.verdict else "", *(row.candidate.name for row in best)]  # fmt: skip
-    other = next((name for name in others if name in names[1:]), None)
-    return (*names[:1], *([other] if other else ()))
-
-
 def read_evidence(folder: Path, outcome: Outcome) -> Evidence:
     """What the study's folder holds beside its journal. What is absent or damaged is named, never an error."""
     if not any(step.raw for step in outcome.steps):
@@ -117,8 +111,14 @@ def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     loads = [step for step in loads if step.phase == "confirm"] or loads
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
-                reader.curve(newest.get("concurrency")), reader.timeline(newest.get("sustained")),
+                reader.curve(newest.get("concurrency") or next((step for step in loads if searched(step)), None)),
+                reader.timeline(newest.get("sustained")),
                 reader.soak(newest.get("soak")))  # fmt: skip
+
+
+def searched(step: Step) -> bool:
+    """Whether this test of throughput looked for the concurrency at the limits."""
+    return step.scenario == "throughput" and "capacity_concurrency" in step.figures
 
 
 class _Reader:
@@ -149,7 +149,9 @@ class _Reader:
         return {name: (line[0] / 60, line[1] / 2**20) for name, line in lines.items() if line.shape[1]}
 
     def _kept(self, step: Step) -> "_Load | None":
-        path = self._folder / Path(step.raw[0]).parent / f"{step.scenario}.npz"
+        curve = self.curve(step) if searched(step) else None
+        name = curve.chosen if curve else step.scenario
+        path = self._folder / Path(step.raw[0]).parent / f"{name}.npz"
         try:
             return _Load(step, path)
         except InputError as error:

@@ -115,8 +115,9 @@ def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
             "opacity": 0.25, "line": {"width": 0}}  # fmt: skip
     layout["shapes"] = [{**_equal(), **band}, _equal()]
     layout["xaxis"]["range"] = _reach(ratios, [verdict])
+    early = f" The verdict is that of the first {verdict.pairs} pairs." * (verdict.pairs < len(ratios))
     caption = (f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}: each point is two fresh launches, one of "
-               f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.")  # fmt: skip
+               f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.{early}")  # fmt: skip
     return Chart(f"Pair by pair: {verdict.metric}", caption,
                  {"data": [points, _interval(verdict, len(ratios))], "layout": layout})  # fmt: skip
 

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
-from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, straight
+from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, numbers, straight
 from dyno.report.evidence import Curve, Line, Side
 from dyno.report.matrix import in_unit, number
 from dyno.study.outcome import Outcome
@@ -42,7 +42,9 @@ def _distribution(latency: str, sides: Sequence[Side], bounds: dict[str, float])
     far = "".join(f" The limit {name}, {in_unit(name, bound)}, lies far to the right."
                   for name, bound in limits.items() if bound > _NEAR * slowest)  # fmt: skip
     made = layout("ms", "% of requests")
-    made["xaxis"]["rangemode"] = "normal"
+    values = np.concatenate([side.latencies[latency] for side in sides if latency in side.latencies])
+    shown = [bound for bound in limits.values() if bound <= _NEAR * slowest]
+    made["xaxis"]["range"] = numbers([0.8 * values.min(), 1.05 * max([slowest, *shown])])
     told = ", ".join(f"{side.name} {len(side.latencies[latency])} requests of {side.launches} "
                      f"launch{'es' * (side.launches > 1)}" for side in sides if latency in side.latencies)  # fmt: skip
     return Chart(LATENCIES[latency], f"Further left is faster. {told}.{far}", {"data": traces, "layout": made})
@@ -66,12 +68,12 @@ def _throughput(drawn: Sequence[tuple[str, Curve, str]]) -> Chart:
     for name, curve, colour in drawn:
         points = _over_clients(curve, "output_throughput")
         traces.append(line(name, points, colour, "tok/s") | {"mode": "lines+markers"})
-        rates = dict(zip(points[0].tolist(), points[1].tolist(), strict=True))
         for what, clients, symbol in (("capacity", curve.capacity_concurrency, "star"),
                                       ("knee", curve.knee_concurrency, "diamond-open")):  # fmt: skip
-            if clients and clients in rates:
-                traces.append(mark(f"{name}: {what}, {clients} clients, {number(rates[clients])} tok/s", clients,
-                                   rates[clients], colour, symbol))  # fmt: skip
+            if clients and len(points[0]):
+                rate = float(np.interp(clients, *points))
+                traces.append(mark(f"{name}: {what}, {number(clients)} clients, {number(rate)} tok/s", clients, rate,
+                                   colour, symbol))  # fmt: skip
     caption = ("Star: the most clients that keep the latency limits. Diamond: the knee, beyond which more clients "
                "bring little more.")  # fmt: skip
     return Chart("Throughput over clients", caption, {"data": traces, "layout": _clients_layout("tok/s")})
@@ -91,7 +93,7 @@ def _latency(name: str, curve: Curve, latency: str, colour: str) -> Chart:
             top = max(top, bound)
             traces.append(straight(f"limit {limit}, {in_unit(limit, bound)}", ends, (bound, bound)))
     if clients := curve.capacity_concurrency:
-        traces.append(straight(f"capacity, {clients} clients", (clients, clients), (0, top), GREY, "dashdot"))
+        traces.append(straight(f"capacity, {number(clients)} clients", (clients, clients), (0, top), GREY, "dashdot"))
     return Chart(f"{name}: {LATENCIES[latency].lower()} over clients", "Less is better. p99: 99 of 100 are faster.",
                  {"data": traces, "layout": _clients_layout("ms")})  # fmt: skip
 

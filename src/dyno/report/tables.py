@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
-from dyno.report.matrix import NOTHING, number
+from dyno.report.matrix import NOTHING, compared, number
 from dyno.study.outcome import Outcome, Row
 from dyno.units import format_bytes, format_seconds
 from dyno.verdict.decision import Decision
+from dyno.workload import LATENCIES, STATISTICS, figure_of
 
 Figures = Mapping[str, float | None]
 Cells = tuple[str, ...]
@@ -41,8 +42,8 @@ def decision_table(made: Decision) -> Table:
 
 def tables(outcome: Outcome) -> dict[str, Table]:
     """Tables by the test they are of, only those that hold something."""
-    made = {"concurrency": _concurrency(outcome), "context": _context(outcome), "sustained": _sustained(outcome),
-            "soak": _soak(outcome)}  # fmt: skip
+    made = {"throughput": _throughput(outcome), "concurrency": _concurrency(outcome), "context": _context(outcome),
+            "sustained": _sustained(outcome), "soak": _soak(outcome)}  # fmt: skip
     return {test: table for test, table in made.items() if table.rows}
 
 
@@ -55,11 +56,26 @@ def _share(value: float | None) -> str:
 
 
 def _three(figures: Figures, latency: str) -> str:
-    return " / ".join(number(figures.get(f"{latency}_ms.{percentile}")) for percentile in ("p50", "p95", "p99"))
+    return "/".join(number(figures.get(f"{latency}_ms.{percentile}")) for percentile in ("p50", "p95", "p99"))
 
 
 def _capacity(value: float | None) -> str:
     return "none" if value == 0 else number(value)
+
+
+def _throughput(outcome: Outcome) -> Table:
+    names = compared(outcome)
+    taken = [(row, figures) for row, figures in _taken(outcome, "throughput") if row.candidate.name in names]
+    rows = [(row.candidate.name, latency.upper(),
+             *(number(figures.get(figure_of(f"{latency}_{statistic}"))) for statistic in STATISTICS))
+            for row, figures in taken for latency in LATENCIES]  # fmt: skip
+    load = outcome.workload
+    caption = (f"{load.num_requests} requests of {load.input_len} tokens in and {load.output_len} out, "
+               f"{load.concurrency} at a time. TTFT is the time to the first token, TPOT that per token after it, ITL "
+               "that between tokens, E2EL that to the whole answer; in ms.")  # fmt: skip
+    headers = ("Candidate", "Latency", *STATISTICS)
+    return Table("Under the workload's own load", caption, headers,
+                 tuple(line for line in rows if {*line[2:]} - {NOTHING}), headers[:2])  # fmt: skip
 
 
 def _concurrency(outcome: Outcome) -> Table:
