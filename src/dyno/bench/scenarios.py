@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -12,8 +11,7 @@ from dyno.bench import stats
 from dyno.bench.concurrency import find_capacity, throughput_within
 from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
-from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, figures_of, result_of, seed_of
 from dyno.errors import InputError, nearest
 from dyno.workload import Workload
@@ -142,9 +140,3 @@ def run_test(name: str, run: Run) -> ScenarioResult:
     if name not in SCENARIOS:
         raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(SCENARIOS))}")
     return SCENARIOS[name](run)
-
-
-def run_scenario(name: str, target: Target, workload: Workload, seed: int, max_model_len: int | None,
-                 raw_folder: Path | None, on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
-    """`run_test` where there are neither limits nor a duration."""
-    return run_test(name, Run(target, workload, seed, max_model_len, raw_folder, on_progress))
