@@ -11,7 +11,7 @@ from dyno.study.outcome import Outcome
 
 _SECONDS = "seconds since the load began"
 _QUANTITIES = {  # heading, how to read it, unit
-    "output_throughput": ("Throughput", "Output tokens a second, by the stamps of the tokens.", "tok/s"),
+    "output_throughput": ("Throughput over time", "Output tokens a second, by the stamps of the tokens.", "tok/s"),
     "waiting": ("Queue", "Requests that vLLM has taken and not yet scheduled.", "requests"),
     "running": ("Under way", "Requests that vLLM works on.", "requests"),
     "kv_usage": ("KV cache in use", "At 100 % requests wait, or are put aside and begun anew.", "% of the cache"),
