@@ -81,10 +81,10 @@ def test_the_change_point_is_marked_with_burst_and_sustained_level_and_the_card_
     found = charts_of(*kept)
     drawn = {trace["name"]: trace for trace in found["baseline: sustained throughput"].figure["data"]}
     assert drawn["change after 30 s"]["x"] == [30, 30]
-    assert drawn["burst, 480 tok/s"]["x"] == [0, 30]
-    assert drawn["sustained, 240 tok/s"]["x"][0] == 30
+    assert drawn["burst, 320 tok/s"]["x"] == [0, 30]
+    assert drawn["sustained, 160 tok/s"]["x"][0] == 30
     assert "baseline, sustained: card's temperature" in found
-    assert "baseline, sustained: card's power" in found
+    assert found["baseline, sustained: card's power"].caption == "What it draws. 2.49 J a token."
 
 
 def test_the_curve_marks_capacity_knee_and_limit(kept):

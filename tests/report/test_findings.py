@@ -45,7 +45,7 @@ def test_the_longer_tests_have_tables_of_their_own(outcome, tmp_path):
     assert capacity["Clients within limits"] == "8"
     assert (capacity["TTFT p50/p95/p99 ms"], capacity["KV use"]) == ("404/768/800", "3.1%")
     assert capacity["Queue efficiency"] == "75%"
-    assert made["sustained"].rows[0] == ("baseline", "480", "240", "50%", "30 s", "88 °C")
+    assert made["sustained"].rows[0] == ("baseline", "320", "160", "50%", "30 s", "88 °C")
     assert made["soak"].rows[0][-2:] == ("it grows: +2.86 MiB an hour [+0.954, +4.77]", "-")
 
 
