@@ -1,6 +1,6 @@
 """What is asked of an engine (Workload), what is best (Objective) and what must hold (Limit)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -139,3 +139,8 @@ def parse_limits(limits: Mapping[str, str | float]) -> tuple[Limit, ...]:
     if problems:
         raise InputError(*problems)
     return tuple(parsed)
+
+
+def latency_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
+    """Those that fewer clients make easier to keep: latencies. Throughput, memory and heat do not steer the search."""
+    return tuple(limit for limit in limits if limit.name.partition("_")[0] in LATENCIES)

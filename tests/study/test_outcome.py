@@ -123,7 +123,10 @@ def test_a_candidate_that_crashed_while_being_confirmed_is_not_better_and_not_re
                for pair, launch in ((3, 17), (4, 19))]  # fmt: skip
     steps = [*SCREEN, *(each for each in six(130) if each.launch not in (17, 19)), *crashed]
     made = outcome(steps, confirm=("fast", 6))
-    assert (made.verdict.answer, made.verdict.note) == ("inconclusive", "2 of its launches failed")
+    assert (made.verdict.answer, made.verdict.note) == (
+        "inconclusive",
+        "2 of 6 launches of fast failed: KV cache too small",
+    )
     assert made.rows[2].state == "failed"
     assert made.recommended.candidate.name == "baseline"
 

@@ -43,12 +43,14 @@ class Pace:
     """How requests go out. Without `offsets_ns` `clients` connections each send the next the moment they are free.
 
     With them request i goes out that long after the first, on any free connection of the `clients` opened beforehand
-    or, when there is none, on a new one. A connection is given up when it is silent for `silence_s`.
+    or, when there is none, on a new one. A connection is given up when it is silent for `silence_s`. `enough` is asked
+    once a second: when it says so nothing more is sent, and what was sent is waited for.
     """
 
     clients: int
     offsets_ns: Sequence[int] | None = None
     silence_s: float = SILENCE_S
+    enough: Callable[[], bool] | None = None
 
 
 class Loop:
@@ -192,6 +194,8 @@ class Loop:
                 prober.send(probe, Transcript(len(self.pages), perf_counter_ns()))
             await asyncio.sleep(_TICK_S)
             self._end_silent(perf_counter_ns())
+            if self._pace.enough is not None and self._over and self._pace.enough():
+                self._requests = self._requests[: self._sent]
 
     def _keep_page(self, _: Connection, page: Transcript) -> None:
         if not page.failure:  # the run's end cuts one short

@@ -73,6 +73,14 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """Where a search for the concurrency at the limits begins, and the most clients it asks for; None: many."""
+
+    start: int
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScenarioResult:
     """What one test of the set measured.
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from zlib import crc32
 
 from dyno.bench import stats
-from dyno.bench.load import Measurement, measure
+from dyno.bench.load import Measurement, Watch, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult, Search, Target
 from dyno.workload import Limit, Workload
 
 Figures = dict[str, float | None]
@@ -30,7 +30,8 @@ class Part:
 class Run:
     """Everything a test may need. `limits` steer `concurrency`; `duration_s` is that of `sustained` and `soak`.
 
-    `gauges` are readings in bytes, such as the engine's memory, by name; `soak` samples them.
+    `gauges` are readings in bytes, such as the engine's memory, by name; `soak` samples them. With `at_limits` the test
+    `throughput` looks for the concurrency at which the first limit is reached, else it has the workload's.
     """
 
     target: Target
@@ -42,12 +43,13 @@ class Run:
     limits: tuple[Limit, ...] = ()
     duration_s: float | None = None
     gauges: Mapping[str, Callable[[], int | None]] = field(default_factory=dict)
+    at_limits: Search | None = None
 
-    def measure(self, name: str, load: Load) -> Part:
+    def measure(self, name: str, load: Load, watch: Watch | None = None) -> Part:
         """One load, with prompts that no other name or seed has. DynoError when the server takes no request."""
         load = replace(load, seed=seed_of(name, self.seed))
         raw = None if self.raw_folder is None else self.raw_folder / f"{name}.npz"
-        return Part(name, load, measure(self.target, load, raw, self.on_progress), raw)
+        return Part(name, load, measure(self.target, load, raw, self.on_progress, watch=watch), raw)
 
     def keep(self, name: str, content: object) -> None:
         """Writes what several loads make together beside their raw files, as JSON."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from dyno.bench import stats
-from dyno.bench.concurrency import find_capacity
+from dyno.bench.concurrency import find_capacity, throughput_within
 from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
 from dyno.bench.loadgen import Progress
@@ -104,6 +104,12 @@ def ladder_result(parts: Sequence[Part]) -> ScenarioResult:
     return result_of("context", parts, of_length | figures)
 
 
+def _throughput_test(run: Run) -> ScenarioResult:
+    if run.at_limits is None:
+        return _one_load("throughput", run)
+    return throughput_within(run, run.at_limits.start, run.at_limits.most)
+
+
 def _one_load(name: str, run: Run) -> ScenarioResult:
     return one_load_result(run.measure(name, OF_ONE_LOAD[name].load(run.workload, run.max_model_len)))
 
@@ -116,6 +122,7 @@ def one_load_result(part: Part) -> ScenarioResult:
 
 SCENARIOS: Mapping[str, Callable[[Run], ScenarioResult]] = MappingProxyType({
     **{name: partial(_one_load, name) for name in OF_ONE_LOAD},
+    "throughput": _throughput_test,
     "context": _context,
     "concurrency": find_capacity,
     "sustained": sustained,

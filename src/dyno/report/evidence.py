@@ -53,12 +53,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What the test `concurrency` kept; `limits` are bounds of latencies in ms."""
+    """What a search for the concurrency at the limits kept; `limits` are bounds of latencies in ms.
+
+    `chosen` names the load whose latencies count where the search was for throughput.
+    """
 
     limits: dict[str, float]
-    capacity_concurrency: int | None
+    capacity_concurrency: int | float | None
     knee_concurrency: int | None
     curve: tuple[Point, ...]
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,14 @@ def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     loads = [step for step in loads if step.phase == "confirm"] or loads
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
-                reader.curve(newest.get("concurrency")), reader.timeline(newest.get("sustained")),
+                reader.curve(newest.get("concurrency") or next((step for step in loads if searched(step)), None)),
+                reader.timeline(newest.get("sustained")),
                 reader.soak(newest.get("soak")))  # fmt: skip
+
+
+def searched(step: Step) -> bool:
+    """Whether this test of throughput looked for the concurrency at the limits."""
+    return step.scenario == "throughput" and "capacity_concurrency" in step.figures
 
 
 class _Reader:
@@ -139,7 +149,9 @@ class _Reader:
         return {name: (line[0] / 60, line[1] / 2**20) for name, line in lines.items() if line.shape[1]}
 
     def _kept(self, step: Step) -> "_Load | None":
-        path = self._folder / Path(step.raw[0]).parent / f"{step.scenario}.npz"
+        curve = self.curve(step) if searched(step) else None
+        name = curve.chosen if curve else step.scenario
+        path = self._folder / Path(step.raw[0]).parent / f"{name}.npz"
         try:
             return _Load(step, path)
         except InputError as error:

@@ -68,12 +68,12 @@ def _throughput(drawn: Sequence[tuple[str, Curve, str]]) -> Chart:
     for name, curve, colour in drawn:
         points = _over_clients(curve, "output_throughput")
         traces.append(line(name, points, colour, "tok/s") | {"mode": "lines+markers"})
-        rates = dict(zip(points[0].tolist(), points[1].tolist(), strict=True))
         for what, clients, symbol in (("capacity", curve.capacity_concurrency, "star"),
                                       ("knee", curve.knee_concurrency, "diamond-open")):  # fmt: skip
-            if clients and clients in rates:
-                traces.append(mark(f"{name}: {what}, {clients} clients, {number(rates[clients])} tok/s", clients,
-                                   rates[clients], colour, symbol))  # fmt: skip
+            if clients and len(points[0]):
+                rate = float(np.interp(clients, *points))
+                traces.append(mark(f"{name}: {what}, {number(clients)} clients, {number(rate)} tok/s", clients, rate,
+                                   colour, symbol))  # fmt: skip
     caption = ("Star: the most clients that keep the latency limits. Diamond: the knee, beyond which more clients "
                "bring little more.")  # fmt: skip
     return Chart("Throughput over clients", caption, {"data": traces, "layout": _clients_layout("tok/s")})
@@ -93,7 +93,7 @@ def _latency(name: str, curve: Curve, latency: str, colour: str) -> Chart:
             top = max(top, bound)
             traces.append(straight(f"limit {limit}, {in_unit(limit, bound)}", ends, (bound, bound)))
     if clients := curve.capacity_concurrency:
-        traces.append(straight(f"capacity, {clients} clients", (clients, clients), (0, top), GREY, "dashdot"))
+        traces.append(straight(f"capacity, {number(clients)} clients", (clients, clients), (0, top), GREY, "dashdot"))
     return Chart(f"{name}: {LATENCIES[latency].lower()} over clients", "Less is better. p99: 99 of 100 are faster.",
                  {"data": traces, "layout": _clients_layout("ms")})  # fmt: skip
 

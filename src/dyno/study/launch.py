@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dyno.bench.audit import card_reasons, host_reasons
 from dyno.bench.raw import save_samples
-from dyno.bench.record import ScenarioResult, Target
+from dyno.bench.record import ScenarioResult, Search, Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import run_test
 from dyno.engine.environment import Environment
@@ -19,11 +19,16 @@ from dyno.errors import DynoError, EngineFailed
 from dyno.hardware.probe import gpu_memory_used
 from dyno.hardware.sampler import PEAKS, Samples, watch
 from dyno.study.journal import NoteLine, StepLine, append, read_journal
+from dyno.study.pairs import search_from
 from dyno.study.progress import ProgressKind
 from dyno.study.schedule import LaunchPlan
 from dyno.study.spec import StudySpec
 from dyno.study.store import now
 from dyno.study.trial import Candidate, Step, StepState
+
+# What others did to a start, which says nothing of the configuration; a port that was taken is seen to by the process.
+# A kill is not here: it is mostly for the configuration's own memory.
+TRANSIENT = (Cause.MEMORY_TAKEN,)
 
 # Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
 SPECIAL_SHARE = 16
@@ -62,29 +67,42 @@ class Launch:
         self.log = Path("logs") / f"{plan.launch:03d}.log"
 
     def take(self) -> None:
-        """Start the engine, take every test that is owed, stop it; what it leaves behind is noted."""
+        """Start the engine, take every test that is owed, stop it. A start that others spoiled is tried once more."""
+        began = _Began()
+        failure = self.start()
+        if failure and failure.cause in TRANSIENT:
+            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}: {failure.cause}; started again.", now()))
+            self.log = self.log.with_stem(f"{self.log.stem}-again")
+            failure = self.start()
+        if failure:
+            self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=failure))
+
+    def start(self) -> Failure | None:
+        """One start and all that follows; why the engine did not get ready. What it leaves behind is noted."""
         session = self.session
         environment, log = session.engine_of(self.candidate), session.folder / self.log
         with EngineProcess(environment, self.candidate.args, log, session.device_uuid,
                            session.spec.ready_timeout_s) as engine:  # fmt: skip
-            self.use(engine)
+            failure = self.use(engine)
         if left := engine.stop():
             append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}.", now()))
+        return failure
 
-    def use(self, engine: EngineProcess) -> None:
+    def use(self, engine: EngineProcess) -> Failure | None:
         began = _Began()
         try:
             facts = engine.start(lambda phase: self.tell("start", phase))
         except EngineFailed as error:
-            self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=error.failure))
-            return
+            failure: Failure = error.failure
+            return failure
         if "startup" in self.plan.tests:
             self.write(replace(self.step("startup", began, "complete", _start_figures(facts)), facts=facts))
         for test in self.plan.tests:
             if test not in ("startup", "memory") and not self.measure(engine, facts, test):
-                return
+                return None
         if "memory" in self.plan.tests:
             self.write(self.step("memory", _Began(), "complete", self.memory(facts)))
+        return None
 
     def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
         """Take one test and write it down. False when the engine failed in it."""
@@ -120,12 +138,19 @@ class Launch:
             gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)
         run = Run(target, session.spec.workload, self.plan.seed(session.spec.seed, test), facts.max_model_len,
                   self.raw_folder(test), limits=session.spec.limits, duration_s=session.spec.duration_s,
-                  gauges=gauges)  # fmt: skip
+                  gauges=gauges, at_limits=self.search(test))  # fmt: skip
         try:
             return run_test(test, run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
+
+    def search(self, test: str) -> Search | None:
+        """Where to look for the concurrency at the limits, from what earlier launches found."""
+        spec = self.session.spec
+        if test != "throughput" or not spec.at_limits:
+            return None
+        return search_from(read_journal(self.session.folder).steps, self.candidate.name, spec.workload.concurrency)
 
     def raw_folder(self, test: str) -> Path:
         return self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"

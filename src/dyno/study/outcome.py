@@ -7,7 +7,7 @@ from typing import Literal
 
 from dyno.hardware.spec import Hardware
 from dyno.study.journal import Journal
-from dyno.study.pairs import failed_launches, figures_of, objective_of, proven, whole_pairs
+from dyno.study.pairs import figures_of, hindrance, objective_of, proven, whole_pairs
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate, Step
@@ -63,6 +63,7 @@ class Outcome:
     notes: tuple[str, ...]
     verdicts: tuple[Comparison, ...] = ()  # of a proof, one a metric, `verdict` the first of them
     decision: Decision | None = None  # of a spec with weights
+    at_limits: bool = False  # throughputs are those at the largest concurrency within the limits
 
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
@@ -90,6 +91,7 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         notes=journal.notes,
         verdicts=verdicts,
         decision=_decision(rows, spec),
+        at_limits=spec.at_limits,
     )
 
 
@@ -158,8 +160,8 @@ def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
     whole = whole_pairs(journal, confirm.pairs)
     pairs = figures_of(journal.steps, whole, (confirm.candidate, BASELINE), spec.objective)
     made = compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
-    if failed := failed_launches(journal):
-        return replace(made, answer="inconclusive", note=f"{failed} of its launches failed", more_pairs=None)
+    if note := hindrance(journal):
+        return replace(made, answer="inconclusive", note=note, more_pairs=None)
     if len(whole) < confirm.pairs:
         note = f"{len(whole)} of {confirm.pairs} pairs are made so far"
         return replace(made, answer="inconclusive", note=note, more_pairs=None)

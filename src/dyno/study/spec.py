@@ -11,13 +11,15 @@ from pydantic import Strict
 from dyno.errors import InputError, nearest
 from dyno.units import parse_fraction, parse_seconds
 from dyno.verdict.compare import EQUIVALENCE_MARGIN
-from dyno.workload import Limit, Objective, Workload, parse_limits, workload_from
+from dyno.workload import Limit, Objective, Workload, latency_limits, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
 # Tests that take their time: only when they are named. `memory` stays last, as it tells the peaks of all others.
 MORE_TESTS = ("context", "concurrency", "sustained", "soak")
 ALL_TESTS = (*TESTS[:-1], *MORE_TESTS, "memory")
+
+_NO_TEST = {"backend": "tests: 'backend' is a proof of its own; ask for it with: dyno prove MODEL --backends all"}
 
 # So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
 MOST_PAIRS = 1000
@@ -110,6 +112,12 @@ class StudySpec:
     duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
+    clients_named: bool = False  # whether the workload says how many clients there are
+
+    @property
+    def at_limits(self) -> bool:
+        """Whether throughput is that at the largest concurrency within the limits, instead of at the workload's."""
+        return not self.clients_named and self.objective.higher_is_better and bool(latency_limits(self.limits))
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -244,13 +252,23 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         problems.append("model: missing; give a model folder or a Hugging Face id")
     if workload is None or objective is None or limits is None or tests is None or pairs is None or timeout_s is None:
         return None
-    return StudySpec(
+    spec = StudySpec(
         model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, engine=written.engine,
         device=None if written.device is None else str(written.device),
         ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
+        clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
     )  # fmt: skip
+    problems += _at_no_concurrency(spec)
+    return spec
+
+
+def _at_no_concurrency(spec: StudySpec) -> list[str]:
+    """Latencies that a proof at the limits cannot ask for: there they are what the limits say."""
+    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.prove else []
+    return [f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
+            "say how many there are (--concurrency)" for name in asked if spec.at_limits]  # fmt: skip
 
 
 def _workload(written: str | WorkloadFile) -> Workload:
@@ -258,10 +276,9 @@ def _workload(written: str | WorkloadFile) -> Workload:
 
 
 def _tests(written: tuple[str, ...]) -> tuple[str, ...]:
-    if unknown := [
-        f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}" for name in written if name not in ALL_TESTS
-    ]:
-        raise InputError(*unknown)
+    if unknown := [name for name in written if name not in ALL_TESTS]:
+        raise InputError(*(_NO_TEST.get(name, f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}")
+                           for name in unknown))  # fmt: skip
     chosen = {"startup", "throughput", "memory", *written}
     return tuple(name for name in ALL_TESTS if name in chosen)
 
