@@ -1,4 +1,4 @@
-"""Starts engines one after another and writes down what each start told, as `dyno plan --observed` and memory.py read it.
+"""Starts engines one after another and writes down what each start told, for `dyno plan --observed` and memory.py.
 
     python benchmarks/boots.py LIST OUT.jsonl [--engine NAME] [--seconds 570]
 
