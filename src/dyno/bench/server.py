@@ -11,7 +11,7 @@ from dyno.bench.audit import host_reasons
 from dyno.bench.http import parse_url
 from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult, Search, Target
 from dyno.bench.reduce import helpers_cpu_s
 from dyno.bench.run import Run, figures_of
 from dyno.bench.scenarios import SCENARIOS, plan_load, run_test
@@ -19,7 +19,7 @@ from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
 from dyno.hardware.listening import listener
 from dyno.hardware.sampler import watch
-from dyno.workload import Workload
+from dyno.workload import Limit, Workload
 
 OF_A_LAUNCH = ("startup", "memory")
 
@@ -42,6 +42,9 @@ class Asked:
     seed: int | None = None  # None: fresh prompts
     shape: Shape = PLAIN
     processes: int = 1  # of the load generator
+    limits: tuple[Limit, ...] = ()  # those of latencies steer `concurrency`
+    duration_s: float | None = None  # of `sustained` and `soak`
+    at_limits: Search | None = None  # of throughput
 
 
 def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:
@@ -65,12 +68,13 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
     target = target if target.model else replace(target, model=next(iter(lengths)))
     max_model_len = lengths.get(target.model)
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
+    run = Run(target, asked.workload, seed, max_model_len, raw_folder, on_progress, asked.limits, asked.duration_s,
+              at_limits=asked.at_limits)  # fmt: skip
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
             with watch(server_pid(target.url), None) as sampler:
                 if not special:
-                    run = Run(target, asked.workload, seed, max_model_len, raw_folder, on_progress)
                     result = run_test(name, run)
                 else:
                     load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
