@@ -27,7 +27,7 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
         "Candidate": lambda row: row.candidate.name,
         "Startup s": lambda row: number(figure(row, "startup", "ready_s")),
         "TTFT ms": lambda row: number(figure(row, "ttft", "ttft_ms.p50")),
-        "Throughput tok/s": lambda row: number(figure(row, "throughput", "output_throughput")),
+        "Throughput tok/s": _throughput,
         "Long context ms": _long_context,
         "Prefix reuse ms, hits": _prefix_reuse,
         "Memory GiB": _memory,
@@ -44,6 +44,12 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
 def figure(row: Row, scenario: str, name: str) -> float | None:
     """A figure of a row's scenario, None when it was not measured."""
     return row.metrics.get(scenario, {}).get(name)
+
+
+def _throughput(row: Row) -> str:
+    """Tokens a second, and with how many clients where those follow from the limits."""
+    rate, clients = (figure(row, "throughput", name) for name in ("output_throughput", "capacity_concurrency"))
+    return number(rate) + (f" at {number(clients)}" if clients else "")
 
 
 def _long_context(row: Row) -> str:
@@ -127,4 +133,9 @@ def in_unit(name: str, value: float) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of a limit, an objective or a figure that is a plain number."""
-    return {"output_throughput": "tok/s", "request_throughput": "req/s", "temperature": "°C"}.get(name, "ms")
+    return {
+        "output_throughput": "tok/s",
+        "request_throughput": "req/s",
+        "temperature": "°C",
+        "speedup": "times the baseline",
+    }.get(name, "ms")

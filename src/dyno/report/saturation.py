@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
-from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, numbers, straight
+from dyno.report.chart import GREY, SIDES, WIDTHS, Chart, Figure, cumulative, layout, line, mark, numbers, straight
 from dyno.report.evidence import Curve, Line, Side
 from dyno.report.matrix import in_unit, number
 from dyno.study.outcome import Outcome
@@ -33,7 +33,9 @@ def _distribution(latency: str, sides: Sequence[Side], bounds: dict[str, float])
     for side, colour in zip(sides, SIDES, strict=False):
         if latency in side.latencies:
             values = side.latencies[latency]
-            traces.append(line(side.name, cumulative(values), colour, "% of requests") | {"mode": "lines"})
+            traces.append(
+                line(side.name, cumulative(values), colour, "% of requests", width=WIDTHS[colour]) | {"mode": "lines"}
+            )
             traces[-1]["hovertemplate"] = traces[-1]["hovertemplate"].replace("at %{x}", "within %{x} ms")
     slowest = max(float(side.latencies[latency].max()) for side in sides if latency in side.latencies)
     limits = {name: bound for name, bound in bounds.items() if name.startswith(f"{latency}_")}
@@ -67,13 +69,13 @@ def _throughput(drawn: Sequence[tuple[str, Curve, str]]) -> Chart:
     traces = []
     for name, curve, colour in drawn:
         points = _over_clients(curve, "output_throughput")
-        traces.append(line(name, points, colour, "tok/s") | {"mode": "lines+markers"})
-        rates = dict(zip(points[0].tolist(), points[1].tolist(), strict=True))
+        traces.append(line(name, points, colour, "tok/s", width=WIDTHS[colour]) | {"mode": "lines+markers"})
         for what, clients, symbol in (("capacity", curve.capacity_concurrency, "star"),
                                       ("knee", curve.knee_concurrency, "diamond-open")):  # fmt: skip
-            if clients and clients in rates:
-                traces.append(mark(f"{name}: {what}, {clients} clients, {number(rates[clients])} tok/s", clients,
-                                   rates[clients], colour, symbol))  # fmt: skip
+            if clients and len(points[0]):
+                rate = float(np.interp(clients, *points))
+                traces.append(mark(f"{name}: {what}, {number(clients)} clients, {number(rate)} tok/s", clients, rate,
+                                   colour, symbol))  # fmt: skip
     caption = ("Star: the most clients that keep the latency limits. Diamond: the knee, beyond which more clients "
                "bring little more.")  # fmt: skip
     return Chart("Throughput over clients", caption, {"data": traces, "layout": _clients_layout("tok/s")})
@@ -93,7 +95,7 @@ def _latency(name: str, curve: Curve, latency: str, colour: str) -> Chart:
             top = max(top, bound)
             traces.append(straight(f"limit {limit}, {in_unit(limit, bound)}", ends, (bound, bound)))
     if clients := curve.capacity_concurrency:
-        traces.append(straight(f"capacity, {clients} clients", (clients, clients), (0, top), GREY, "dashdot"))
+        traces.append(straight(f"capacity, {number(clients)} clients", (clients, clients), (0, top), GREY, "dashdot"))
     return Chart(f"{name}: {LATENCIES[latency].lower()} over clients", "Less is better. p99: 99 of 100 are faster.",
                  {"data": traces, "layout": _clients_layout("ms")})  # fmt: skip
 

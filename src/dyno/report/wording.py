@@ -1,10 +1,12 @@
 """What a study found, in plain sentences."""
 
 from dyno.hardware.spec import Gpu, Hardware
-from dyno.study.outcome import Outcome
+from dyno.report.matrix import number
+from dyno.study.outcome import Outcome, Row
 from dyno.study.trial import Step
-from dyno.units import format_bytes
+from dyno.units import format_bytes, format_seconds
 from dyno.verdict.compare import Comparison
+from dyno.workload import latency_limits
 
 
 def verdict_sentence(outcome: Outcome) -> str:
@@ -66,7 +68,26 @@ def recommendation(outcome: Outcome) -> str:
     if len(outcome.rows) == 1:
         return "This is what was measured:"
     candidate, why = outcome.recommended.candidate, outcome.recommended.why
-    return f"Recommended: {candidate.name}. {why}" + " Its accuracy was not tested." * candidate.alters_output
+    row = next(row for row in outcome.rows if row.candidate == candidate)
+    told = f" It gives {capacity}." if (capacity := capacity_text(outcome, row)) else ""
+    return f"Recommended: {candidate.name}. {why}{told}" + " Its accuracy was not tested." * candidate.alters_output
+
+
+def within_text(outcome: Outcome) -> str:
+    """The latency limits at which throughputs are taken: `ttft_p95 <= 2 s`; "" where they are not."""
+    limits = latency_limits([check.limit for check in outcome.rows[0].checks]) if outcome.at_limits else ()
+    return ", ".join(f"{limit.name} <= {format_seconds(limit.bound / 1000)}" for limit in limits)
+
+
+def capacity_text(outcome: Outcome, row: Row) -> str:
+    """`734 tokens/s at 22 clients within ttft_p95 <= 2 s`; "" where throughputs are not taken at the limits."""
+    figures = row.metrics.get("throughput", {})
+    rate, clients = figures.get("capacity_output_throughput"), figures.get("capacity_concurrency")
+    if not outcome.at_limits or rate is None or clients is None:
+        return ""
+    where = f"at {number(clients)} client{'' if clients == 1 else 's'}" if clients else "with no client"
+    more = " (more clients only queue)" if figures.get("bound_concurrency") else ""
+    return f"{number(rate)} tokens/s {where} within {within_text(outcome)}{more}"
 
 
 def also_fast(outcome: Outcome) -> str | None:
@@ -78,8 +99,10 @@ def also_fast(outcome: Outcome) -> str | None:
 def setting(outcome: Outcome) -> str:
     """What was measured, on what, in one line."""
     load = outcome.workload
+    within = within_text(outcome)
+    clients = f"as many at a time as keep {within}" if within else f"{load.concurrency} at a time"
     return (f"{outcome.model} on {outcome.engine}, {outcome.machine.kind}; {load.name}: {load.input_len} tokens in, "
-            f"{load.output_len} out, {load.concurrency} at a time; objective {outcome.objective.name}")  # fmt: skip
+            f"{load.output_len} out, {clients}; objective {outcome.objective.name}")  # fmt: skip
 
 
 def failures(outcome: Outcome) -> tuple[Step, ...]:
