@@ -13,25 +13,30 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics, "ratio": row.ratio} | _capacity(outcome, row) | _ratios(row)
+                  "metrics": row.metrics} | _capacity(outcome, row) | _ratios(row)
                  for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
-        "confirmed": [verdict_json(verdict) | {"note": verdict.note} for verdict in outcome.confirmed],
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
         "engine": outcome.engine,
         "model": outcome.model,
         "workload": asdict(outcome.workload),
-        "workloads": {test: asdict(load) for test, load in outcome.loads.items()},
         "objective": outcome.objective.name,
         "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
         "notes": list(outcome.notes),
-    } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
+    } | _several(outcome) | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
+
+
+def _several(outcome: Outcome) -> dict[str, Any]:
+    """Where a launch measures several workloads, or rounds hold several candidates: which, and all their verdicts."""
+    loads = {"workloads": {test: asdict(load) for test, load in outcome.loads.items()}}
+    verdicts = {"confirmed": [verdict_json(verdict) | {"note": verdict.note} for verdict in outcome.confirmed]}
+    return (loads if len(outcome.loads) > 1 else {}) | (verdicts if len(outcome.confirmed) > 1 else {})
 
 
 def _ratios(row: Row) -> dict[str, Any]:
-    """What the ratio is taken to where that is not the baseline, and the ratio of each workload of several."""
-    against = {"against": row.candidate.against} if row.candidate.against else {}
+    """The ratio to another candidate, where one is named, and the ratio of each workload of several."""
+    against = {"against": row.candidate.against, "ratio": row.ratio} if row.candidate.against else {}
     return against | ({"ratios": row.ratios} if row.ratios else {})
 
 

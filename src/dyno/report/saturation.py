@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
-from dyno.report.chart import GREY, SIDES, Chart, Figure, cumulative, layout, line, mark, numbers, straight
+from dyno.report.chart import GREY, SIDES, WIDTHS, Chart, Figure, cumulative, layout, line, mark, numbers, straight
 from dyno.report.evidence import Curve, Line, Side
 from dyno.report.matrix import in_unit, number
 from dyno.study.outcome import Outcome
@@ -33,7 +33,9 @@ def _distribution(latency: str, sides: Sequence[Side], bounds: dict[str, float])
     for side, colour in zip(sides, SIDES, strict=False):
         if latency in side.latencies:
             values = side.latencies[latency]
-            traces.append(line(side.name, cumulative(values), colour, "% of requests") | {"mode": "lines"})
+            traces.append(
+                line(side.name, cumulative(values), colour, "% of requests", width=WIDTHS[colour]) | {"mode": "lines"}
+            )
             traces[-1]["hovertemplate"] = traces[-1]["hovertemplate"].replace("at %{x}", "within %{x} ms")
     slowest = max(float(side.latencies[latency].max()) for side in sides if latency in side.latencies)
     limits = {name: bound for name, bound in bounds.items() if name.startswith(f"{latency}_")}
@@ -67,7 +69,7 @@ def _throughput(drawn: Sequence[tuple[str, Curve, str]]) -> Chart:
     traces = []
     for name, curve, colour in drawn:
         points = _over_clients(curve, "output_throughput")
-        traces.append(line(name, points, colour, "tok/s") | {"mode": "lines+markers"})
+        traces.append(line(name, points, colour, "tok/s", width=WIDTHS[colour]) | {"mode": "lines+markers"})
         for what, clients, symbol in (("capacity", curve.capacity_concurrency, "star"),
                                       ("knee", curve.knee_concurrency, "diamond-open")):  # fmt: skip
             if clients and len(points[0]):

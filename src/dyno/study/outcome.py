@@ -118,11 +118,12 @@ def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
     mine = [step for step in steps if step.candidate == candidate.name and (step.phase != "warm" or is_decisive(step))]
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine, spec.loads)
+    ratio = _screen_ratio(candidate, steps, spec.objective, tuple(spec.loads))
+    speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
     each = {test: _screen_ratio(candidate, steps, spec.objective, (test,)) for test in spec.loads}
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
-               check_limits(spec.limits, _for_limits(metrics, spec.loads)),
-               _screen_ratio(candidate, steps, spec.objective, tuple(spec.loads)),
-               {test: ratio for test, ratio in each.items() if ratio and len(each) > 1})  # fmt: skip
+               check_limits(spec.limits, _for_limits(metrics, spec.loads) | {"speedup": speedup}), ratio,
+               {test: value for test, value in each.items() if value and len(each) > 1})  # fmt: skip
 
 
 def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
@@ -143,15 +144,16 @@ def _state(mine: Sequence[Step], loads: Collection[str]) -> tuple[RowState, str 
     taken = [[step for step in mine if step.scenario == test] for test in loads]
     if not all(taken):
         return "pending", None
-    void = [steps[0] for steps in taken if all(step.state != "complete" for step in steps)]
+    void = [steps[-1] for steps in taken if all(step.state != "complete" for step in steps)]
     return ("void", "; ".join(void[0].void)) if void else ("complete", None)
 
 
 def _for_limits(
     metrics: Mapping[str, Mapping[str, float | None]], loads: Collection[str] = ("throughput",)
 ) -> dict[str, float | None]:
-    """The figures limits are read from: the worst of the workloads' own loads, and the peaks of all tests."""
-    flat: dict[str, float | None] = {}
+    """The figures limits are read from: the worst of the workloads' own loads, prompts of given lengths, and the peaks
+    of all tests."""
+    flat = {name: value for name, value in metrics.get("context", {}).items() if name[:1].isdecimal()}
     for name in metrics.get("throughput", {}):
         told = [metrics.get(test, {}).get(name) for test in loads]
         worst = min if name in THROUGHPUTS else max

@@ -30,7 +30,8 @@ class Step:
 
     `launch` is the place in the study's order, from 0; launches that only warm stand outside of it, from -1 downwards.
     `pair` numbers the rounds of the confirmation, from 0.
-    A `startup` step that failed ends its launch; its `failure` says why.
+    A `startup` step that failed ends its launch; its `failure` says why. `again` is an attempt at a test that is taken
+    again in the same launch, with other prompts, as the host worked for others meanwhile.
     """
 
     block: int
@@ -43,6 +44,7 @@ class Step:
     state: StepState
     figures: dict[str, float | None] = field(default_factory=dict)
     void: tuple[str, ...] = ()
+    again: bool = False
     failure: Failure | None = None
     facts: StartFacts | None = None  # with scenario "startup"
     raw: tuple[str, ...] = ()  # paths relative to the study folder
