@@ -3,9 +3,8 @@
 from math import ceil
 
 from dyno.model.spec import ModelSpec, Weights
+from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
-
-MIB = 2**20
 
 # PyTorch's CUDACachingAllocator: from 10 MiB on a segment of whole 2 MiB, whose rest is only split off above 1 MiB.
 _SEGMENT, _LARGE, _KEPT = 2 * MIB, 10 * MIB, MIB
