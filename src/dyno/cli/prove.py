@@ -29,6 +29,7 @@ def prove(
     seed: Annotated[int | None, typer.Option(help="Of the prompts.")] = None,
     device: Annotated[str | None, typer.Option(help="The card, by UUID or index.")] = None,
     study: Annotated[Path | None, typer.Option(help="The study's folder (./studies/NAME).")] = None,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Launch also what lint finds an error in.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with a proof where it stopped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of verdicts, one a metric.")] = False,
 ) -> None:
@@ -52,4 +53,4 @@ def prove(
     if model is None:
         raise InputError("MODEL: missing; give a model folder or a Hugging Face id")
     asked |= {"candidates": {"B": b or ""}, "prove": more, "tests": ["throughput"], "allow_output_change": True}
-    running.show(running.start(study, asked, running.read_host()), as_json)
+    running.show(running.start(study, asked, running.read_host(), lint=not no_lint), as_json)

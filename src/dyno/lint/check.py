@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dyno.hardware.gpus import Card
 from dyno.lint.argv import items_of
@@ -56,6 +56,7 @@ class Judge:
     model: ModelFacts | None = None
     platform: str | None = None
     ignore: frozenset[str] = frozenset()
+    facts_for: Callable[[str], ModelFacts | None] | None = None  # of a model that a configuration names
 
     def findings(self, text: Text) -> list[Finding]:
         """All findings of one text, without those that `ignore` or a comment in it silences."""
@@ -75,7 +76,10 @@ class Judge:
 
     def _case(self, configuration: Configuration) -> Case:
         known = self.known_for(configuration)
-        return Case(configuration, items_of(configuration, known), known, self.card, self.model, self.platform)
+        case = Case(configuration, items_of(configuration, known), known, self.card, self.model, self.platform)
+        if self.model is None and self.facts_for and case.model_name and configuration.entry != "mention":
+            return replace(case, model=self.facts_for(case.model_name))
+        return case
 
 
 class _Places:

@@ -47,7 +47,7 @@ def known_release(version: str) -> Known:
 def from_engine(catalog: Catalog) -> Known:
     """What an installed engine told of itself."""
     names = frozenset(flag.name for flag in catalog.flags)
-    return Known(catalog.version.partition("+")[0], catalog.flags, names, frozenset())
+    return Known(catalog.version.partition("+")[0], catalog.flags, names, None)
 
 
 def _installed(version: str) -> Catalog | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dyno.engine.catalog import Flag
+from dyno.lint.source import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,12 @@ class Known:
     version: str
     flags: tuple[Flag, ...]
     keywords: frozenset[str]  # what EngineArgs takes; LLM takes these and its own
-    variables: frozenset[str]
+    variables: frozenset[str] | None  # None: nobody told which it reads
     history: Mapping[str, Span] = field(default_factory=dict)
     variable_history: Mapping[str, Span] = field(default_factory=dict)
     others: Mapping[str, Flag] = field(default_factory=dict)  # flags that only other releases have
+    defaults: Mapping[str, Value] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that the parser does not check itself
 
     @cached_property
     def number(self) -> tuple[int, ...]:
