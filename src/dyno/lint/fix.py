@@ -84,7 +84,7 @@ def _chosen(text: Text, findings: Sequence[Finding], known_for: For) -> list[tup
         if change is None or (change.old.start, change.old.end) in taken:
             continue
         home = _home(text, change.old)
-        if home is None or (_moves(change) and not _words(home, known_for)):
+        if home is None or (_moves(change) and not home.words):
             continue
         taken.add((change.old.start, change.old.end))
         chosen.append((finding, home))
@@ -107,7 +107,8 @@ def _words(home: Configuration, known_for: For) -> list[Item]:
 
 
 def _changed(text: Text, chosen: Sequence[tuple[Finding, Configuration]], known_for: For) -> Text:
-    changes = [(finding.change, _words(home, known_for)) for finding, home in chosen if finding.change]
+    words = {id(home): _words(home, known_for) for home in {id(home): home for _, home in chosen}.values()}
+    changes = [(finding.change, words[id(home)]) for finding, home in chosen if finding.change]
     try:
         new = apply(text.text, edits(text.text, changes))
         after = replace(text, text=new, read=read(text.name, new, _names(text, known_for), text.read.kind))

@@ -63,8 +63,17 @@ class Known:
         """The flag of this name, `max_num_seqs`."""
         return self._names.get(name)
 
+    @cached_property
+    def _found(self) -> dict[str, Match | None]:
+        return {}
+
     def find(self, written: str) -> Match | None:
         """The flag that this release's parser takes `--as_written` for; None when there is none or several."""
+        if written not in self._found:
+            self._found[written] = self._find(written)
+        return self._found[written]
+
+    def _find(self, written: str) -> Match | None:
         head, _, path = dashed(written).partition(".")
         if exact := self._options.get(head):
             return Match(exact.flag, exact.option, exact.negated, path=path)
