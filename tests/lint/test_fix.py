@@ -27,10 +27,13 @@ def fixed(content: str, name: str = "<argument>") -> str:
         ("vllm serve m --max-num-s=3", "vllm serve m --max-num-seqs=3"),
         ("vllm serve m --max_num_s 3", "vllm serve m --max_num_seqs 3"),
         ("vllm serve m --max-num-s $N", "vllm serve m --max-num-seqs $N"),
-        ("vllm serve m -q fp8 --kv-cache-dtype 'fp8_e5m2'  # why\n", "vllm serve m -q fp8 --kv-cache-dtype fp8  # why\n"),
+        (
+            "vllm serve m -q fp8 --kv-cache-dtype 'fp8_e5m2'  # why\n",
+            "vllm serve m -q fp8 --kv-cache-dtype fp8  # why\n",
+        ),
         ("VLLM_MAX_NUM_SEQS=3 vllm serve m \\\n  --port 80", "vllm serve m \\\n  --port 80 \\\n  --max-num-seqs 3"),
     ],
-)  # fmt: skip
+)
 def test_commands(before, after):
     assert fixed(before) == after
 
@@ -93,7 +96,9 @@ def test_vllm_yaml_and_env_files():
 
 
 def test_python_is_shown_corrected():
-    before = "llm = LLM(\n    'm',\n    swap_space=8,  # old\n    max_num_seqs=3,\n    kv_cache_dtype='fp8',  # new\n)\n"
+    before = (
+        "llm = LLM(\n    'm',\n    swap_space=8,  # old\n    max_num_seqs=3,\n    kv_cache_dtype='fp8',  # new\n)\n"
+    )
     done = fix(text(before, "a.py"), judge())
     assert corrected(done) == ["llm = LLM(\n    'm',\n    max_num_seqs=3,\n    kv_cache_dtype='fp8',  # new\n)"]
     assert fixed("x = LLM('m', max_num_seqs=3, swap_space=8)\n", "a.py") == "x = LLM('m', max_num_seqs=3)\n"

@@ -76,8 +76,10 @@ def test_image_tags_and_container_facts():
 
 
 def test_dockerfile_in_both_forms():
-    assert seen('FROM a\nENV VLLM_A=1 \\\n    VLLM_B=2\nENTRYPOINT ["vllm", "serve"]\n# x\nCMD ["m", \\\n"--port", "80"]', "Dockerfile") \
-        == [("serve", {"VLLM_A": "1", "VLLM_B": "2", "m": "m", "port": "80"})]  # fmt: skip
+    assert seen(
+        'FROM a\nENV VLLM_A=1 \\\n    VLLM_B=2\nENTRYPOINT ["vllm", "serve"]\n# x\nCMD ["m", \\\n"--port", "80"]',
+        "Dockerfile",
+    ) == [("serve", {"VLLM_A": "1", "VLLM_B": "2", "m": "m", "port": "80"})]
     assert seen("FROM a\nCMD vllm serve m --port 80", "Dockerfile") == [("serve", {"m": "m", "port": "80"})]
     assert seen("FROM vllm/vllm-openai:v1\nENV VLLM_A 1\n", "Dockerfile")[0][0] == "variables"
 
@@ -148,7 +150,8 @@ def test_another_packages_llm_is_not_ours():
 
 
 def test_markdown_fences_and_names_in_text():
-    content = "Use `--swap-space` here.\n\n1. x\n   ```bash\n   vllm serve m --port 80\n   ```\n\n```toml\nmax_num_seqs = 3\n```\n"
+    fences = "1. x\n   ```bash\n   vllm serve m --port 80\n   ```\n\n```toml\nmax_num_seqs = 3\n```\n"
+    content = "Use `--swap-space` here.\n\n" + fences
     assert seen(content, "a.md") == [("serve", {"m": "m", "port": "80"}), ("mention", {"swap_space": None})]
 
 
@@ -156,13 +159,23 @@ def test_markdown_fences_and_names_in_text():
     ("content", "name", "line", "column"),
     [
         ("a\nvllm serve m \\\n   --swap-space 8", "a.sh", 3, 4),
-        ("s:\n  a:\n    image: vllm/vllm-openai:v1\n    command: >\n      --model m\n      --swap-space 8\n", "a.yaml", 6, 7),
-        ("s:\n  a:\n    image: vllm/vllm-openai:v1\n    command: [\"--model\", m, '--swap-space', 8]\n", "a.yaml", 4, 29),
+        (
+            "s:\n  a:\n    image: vllm/vllm-openai:v1\n    command: >\n      --model m\n      --swap-space 8\n",
+            "a.yaml",
+            6,
+            7,
+        ),
+        (
+            "s:\n  a:\n    image: vllm/vllm-openai:v1\n    command: [\"--model\", m, '--swap-space', 8]\n",
+            "a.yaml",
+            4,
+            29,
+        ),
         ('FROM a\nCMD ["vllm", "serve", "m", \\\n  "--swap-space", "8"]\n', "Dockerfile", 3, 3),
         ("port: 80\nmax-num-seqs: 1\nswap-space: 8\n", "a.yaml", 3, 1),
         ("x = LLM(\n  'ü', swap_space=8)\n", "a.py", 2, 8),
         ("t\n\n- a\n\n  ```sh\n  vllm serve m --swap-space 8\n  ```\n", "a.md", 6, 16),
-        ('python -c "\nfrom vllm import LLM\nLLM(\'m\',\n  swap_space=8)"\n', "a.sh", 4, 3),
+        ("python -c \"\nfrom vllm import LLM\nLLM('m',\n  swap_space=8)\"\n", "a.sh", 4, 3),
     ],
 )
 def test_findings_point_to_their_letters(content, name, line, column):
@@ -172,5 +185,5 @@ def test_findings_point_to_their_letters(content, name, line, column):
 
 @pytest.mark.parametrize(("name", "content"), [("a.py", "def ("), ("a.yaml", "a: [1\nb: }"), ("a.py", "\0")])
 def test_what_is_not_of_its_kind_is_one_clear_problem(name, content):
-    with pytest.raises(InputError, match="is not (Python|YAML)"):
+    with pytest.raises(InputError, match=r"is not (Python|YAML)"):
         read(name, content, KNOWN.names)

@@ -58,8 +58,20 @@ def bench(
         from dyno.cli.study import bench_model
 
         words = workload_of(workload, input_len, output_len, concurrency, requests)
-        bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
-                          pinned=shlex.join(context.obj) if context.obj else None), study, as_json, not no_lint)  # fmt: skip
+        bench_model(
+            given(
+                model=folder,
+                workload=words,
+                tests=scenario or None,
+                seed=seed,
+                engine=engine,
+                device=device,
+                pinned=shlex.join(context.obj) if context.obj else None,
+            ),
+            study,
+            as_json,
+            not no_lint,
+        )
         return
     if trace and (requests or input_len or output_len):
         raise InputError("--trace: brings its own requests; leave out --requests, --input-len and --output-len")

@@ -68,10 +68,11 @@ class Judge:
             for rule in self.rules.values():
                 for hit in rule.check(case) if rule.code not in self.ignore else ():
                     line, column = places.of(hit.item.start)
+                    change = hit.change if configuration.entry != "mention" else None  # sentences are not rewritten
                     if not silenced.at(rule.code, line, configuration):
                         found.setdefault((rule.code, hit.item.start, hit.item.written), Finding(
                             rule.code, rule.severity, hit.item.written, case.known.version, text.name, line, column,
-                            hit.message, hit.remedy, hit.change))  # fmt: skip
+                            hit.message, hit.remedy, change))  # fmt: skip
         return sorted(found.values(), key=lambda finding: (finding.line, finding.column, finding.code))
 
     def _case(self, configuration: Configuration) -> Case:

@@ -25,6 +25,8 @@ def read_engine_yaml(source: Source, roots: Sequence[Any], known: Collection[str
 def looks_like_keywords(names: Collection[str], known: Collection[str]) -> bool:
     """Whether a mapping's keys are vLLM's: two of them, one a word that no other tool uses."""
     ours = {name.replace("-", "_").removeprefix("no_") for name in names} & set(known)
+    if "num_speculative_tokens" in ours and "speculative_model" not in ours:
+        return False  # a --speculative-config, whose keys are others
     return len(ours) >= 2 and bool({name for name in ours if "_" in name} - _COMMON)
 
 

@@ -37,7 +37,7 @@ def fix(text: Text, judge: Judge) -> Fixed:
     now, repaired = text, list[Finding]()
     for _ in range(_MOST_ROUNDS):
         findings = judge.findings(now)
-        chosen = _chosen(now, findings, judge.known_for)
+        chosen = _chosen(now, findings)
         if not chosen:
             return Fixed(text, now, tuple(repaired), tuple(findings))
         now = _changed(now, chosen, judge.known_for)
@@ -75,7 +75,7 @@ def _lines(text: str, configuration: Configuration) -> str:
     return text[start : end if end >= 0 else len(text)]
 
 
-def _chosen(text: Text, findings: Sequence[Finding], known_for: For) -> list[tuple[Finding, Configuration]]:
+def _chosen(text: Text, findings: Sequence[Finding]) -> list[tuple[Finding, Configuration]]:
     """One change for each item, the first; a variable becomes a flag only where there is a command for it."""
     taken: set[tuple[int, int]] = set()
     chosen = []

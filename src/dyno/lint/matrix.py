@@ -8,6 +8,7 @@ from dyno.lint.known import Known
 from dyno.lint.read import read
 
 # What people turn on to be faster, as words of a command.
+_NGRAM = """--speculative-config '{"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4}'"""
 OPTIMISATIONS: Mapping[str, str] = {
     "prefix caching": "--enable-prefix-caching",
     "chunked prefill": "--enable-chunked-prefill",
@@ -21,7 +22,7 @@ OPTIMISATIONS: Mapping[str, str] = {
     "weight offloading": "--cpu-offload-gb 4",
     "FlashInfer attention": "--attention-backend FLASHINFER",
     "FlashAttention": "--attention-backend FLASH_ATTN",
-    "n-gram speculation": """--speculative-config '{"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4}'""",
+    "n-gram speculation": _NGRAM,
     "sleep mode": "--enable-sleep-mode",
     "expandable segments": "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True",
     "V1 engine": "VLLM_USE_V1=1",

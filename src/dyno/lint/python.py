@@ -24,7 +24,12 @@ def read_python(source: Source, known: Collection[str]) -> list[Configuration]:
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error)) from error
     reader = _Reader(source, known, _foreign(tree))
-    found = [each for node in ast.walk(tree) if (each := reader.read(node))]
+    found: list[Configuration] = []
+    inner: set[int] = set()  # a dict within a call is a value of that
+    for node in ast.walk(tree):
+        if id(node) not in inner and (configuration := reader.read(node)):
+            found.append(configuration)
+            inner |= {id(each) for each in ast.walk(node)}
     if environ := [item for node in ast.walk(tree) if (item := reader.environ(node))]:
         found.append(Configuration("variables", "python", environ[0].start, environ[-1].end, (), tuple(environ)))
     if attributes := reader.attributes():

@@ -75,8 +75,8 @@ INVENTED: Mapping[str, str] = {
     "CUDA_TENSOR_CORES": "tensor cores are used whenever the data type allows",
     "CUDA_L2_PERSISTING_SIZE": "persisting L2 is a call of the CUDA API, cudaLimitPersistingL2CacheSize",
     "CUDNN_TENSOR_OPS": "tensor cores are used whenever the data type allows",
-    "CUDA_COPY_SPLIT_THRESHOLD": "CUDA_COPY_SPLIT_THRESHOLD_MB belongs to NVIDIA's HPL benchmark, which vLLM does not use",
-}  # fmt: skip
+    "CUDA_COPY_SPLIT_THRESHOLD": "CUDA_COPY_SPLIT_THRESHOLD_MB belongs to NVIDIA's HPL benchmark",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,22 @@ V0_ONLY: Mapping[str, str] = {  # until before that release it made the V1 engin
     "preemption_mode": "0.11.0",
 }
 
+# Values that people write, and what the flag calls them; the first that this release knows is taken.
+SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "kv_cache_dtype": {**dict.fromkeys(("fp16", "half", "float16"), ("auto",)), "bf16": ("bfloat16", "auto"),
+                       "int8": ("int8_per_token_head",), "bfloat16": ("auto",), "fp8e4m3": ("fp8",), "e4m3": ("fp8",)},
+    "dtype": {"fp16": ("float16",), "bf16": ("bfloat16",), "fp32": ("float32",), "fp8": ("auto",)},
+}  # fmt: skip
+
+# Flags that became keys of --speculative-config.
+SPECULATIVE: Mapping[str, str] = {
+    "speculative_model": "model", "num_speculative_tokens": "num_speculative_tokens",
+    "speculative_model_quantization": "quantization", "ngram_prompt_lookup_max": "prompt_lookup_max",
+    "speculative_draft_tensor_parallel_size": "draft_tensor_parallel_size",
+    "ngram_prompt_lookup_min": "prompt_lookup_min", "speculative_max_model_len": "max_model_len",
+    "speculative_disable_by_batch_size": "disable_by_batch_size", "spec_decoding_acceptance_method": "",
+}  # fmt: skip
+
 _ALWAYS = "0.0.0"
 REQUIRES: tuple[tuple[str, str, str], ...] = (  # the one needs the other, since that release
     ("enable_auto_tool_choice", "tool_call_parser", _ALWAYS),
@@ -136,8 +152,11 @@ LEAST_CAPABILITY: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 
 # Families whose architecture vLLM has had for long, by names of models and architectures.
-NATIVE = re.compile(r"qwen[23](\.5)?(?!-?(omni|audio))|llama|mistral|mixtral|gemma|phi-?[34]|deepseek-(r1|v[23])|gpt-oss|"
-                    r"gpt2|dialogpt|opt-", re.IGNORECASE)  # fmt: skip
+NATIVE = re.compile(
+    r"qwen[23](\.5)?(?!-?(omni|audio))|llama|mistral|mixtral|gemma|phi-?[34]|deepseek-(r1|v[23])|gpt-oss|"
+    r"gpt2|dialogpt|opt-",
+    re.IGNORECASE,
+)
 FIRST_RELEASE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"qwen3-?(vl|next|omni)", re.IGNORECASE), "0.11.0"),
     (re.compile(r"qwen3(?![.\d])", re.IGNORECASE), "0.8.4"),

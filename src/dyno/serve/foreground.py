@@ -35,7 +35,8 @@ def serve_study(
 ) -> None:
     """Start the recommended engine, announce its URL and one curl line, and return when interrupted.
 
-    InputError when the study recommends nothing, or what this engine refuses; EngineFailed when the engine does not start or dies.
+    InputError when the study recommends nothing, or what this engine refuses;
+    EngineFailed when the engine does not start or dies.
     """
     journal = read_journal(folder)
     outcome, spec = load_outcome(folder), spec_of(journal)

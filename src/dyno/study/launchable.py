@@ -1,4 +1,4 @@
-"""What an engine would refuse is found before it is launched: lint, with the engine's own flags, its card, its model."""
+"""What an engine would refuse is found before it is launched: lint with the engine's own flags, card and model."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,7 @@ def refuse_errors(
     for candidate in candidates:
         engine = load_environment(candidate.engine) if candidate.engine else environment
         judge = judge_for(load_catalog(engine), engine.platform, card, model)
-        problems += [f"{candidate.name}: {each.message} ({each.code}); {each.remedy}, or launch it all the same by --no-lint"
+        problems += [f"{candidate.name}: {each.message} ({each.code}); {each.remedy}, or launch it by --no-lint"
                      for each in launch_errors(candidate.args, judge)]  # fmt: skip
     if problems:
         raise InputError(*problems)
@@ -43,7 +43,7 @@ def judge_for(catalog: Catalog, platform: str, card: Gpu | None, model: ModelSpe
 
 
 def launchable(table: Iterable[Suggestion], catalog: Catalog, model: str, judge: Judge) -> tuple[Suggestion, ...]:
-    """The suggestions that this engine takes, written as it takes them; those that it cannot take at all are left out."""
+    """The suggestions written as this engine takes them; those that it cannot take at all are left out."""
     fit = []
     for suggestion in table:
         try:

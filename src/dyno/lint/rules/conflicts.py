@@ -53,8 +53,12 @@ def offload_and_segments(case: Case) -> Iterator[Hit]:
     variable = next((case.variables[name] for name in _ALLOCATORS if name in case.variables), None)
     if connector and variable and "expandable_segments:True" in str(variable.value) and case.known.since("0.20.0") \
             and not case.is_on("enable_sleep_mode") and variable.name == _ALLOCATORS[0]:  # fmt: skip
-        yield Hit(variable, f"{variable.name}=expandable_segments:True is refused with {connector.written}", "leave it out",
-                  Change(variable))  # fmt: skip
+        yield Hit(
+            variable,
+            f"{variable.name}=expandable_segments:True is refused with {connector.written}",
+            "leave it out",
+            Change(variable),
+        )
 
 
 @RULES.rule(
@@ -187,7 +191,7 @@ def batch_and_length(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN413", "warning", "Backend of an offloading that is off", "vllm/config/cache.py: kv_offloading_size")
 def backend_without_size(case: Case) -> Iterator[Hit]:
-    """Offloading begins with --kv-offloading-size; until 0.13 the backend alone was refused, since 0.14 it is ignored."""
+    """Offloading begins with --kv-offloading-size; until 0.13 the backend alone is refused, since 0.14 ignored."""
     item = case.item("kv_offloading_backend")
     if (
         item

@@ -45,8 +45,12 @@ def bfloat16(case: Case) -> Iterator[Hit]:
     """bfloat16 begins at compute capability 8.0."""
     item = case.item("dtype")
     if item and case.card and case.value("dtype") == "bfloat16" and case.card.capability < (8, 0):
-        yield Hit(item, f"{item.written} bfloat16: {case.card.name} has compute capability {_shown(case.card.capability)}, "
-                  "bfloat16 begins at 8.0", "write half")  # fmt: skip
+        yield Hit(
+            item,
+            f"{item.written} bfloat16: {case.card.name} has compute capability {_shown(case.card.capability)}, "
+            "bfloat16 begins at 8.0",
+            "write half",
+        )
 
 
 @RULES.rule(
@@ -60,8 +64,12 @@ def too_old(case: Case) -> Iterator[Hit]:
     least = (7, 5) if case.known.since("0.11.0") else (7, 0)
     items = [item for item in case.items if item.kind in ("positional", "image", "flag", "keyword")]
     if case.card and items and case.card.capability < least:
-        yield Hit(items[0], f"{case.card.name} has compute capability {_shown(case.card.capability)}, vLLM {case.known.version} "
-                  f"begins at {_shown(least)}", "use another card or an older release")  # fmt: skip
+        yield Hit(
+            items[0],
+            f"{case.card.name} has compute capability {_shown(case.card.capability)}, vLLM {case.known.version} "
+            f"begins at {_shown(least)}",
+            "use another card or an older release",
+        )
 
 
 def _shown(capability: tuple[int, int]) -> str:

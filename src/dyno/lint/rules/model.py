@@ -21,8 +21,12 @@ def too_long(case: Case) -> Iterator[Hit]:
         "VLLM_ALLOW_LONG_MAX_MODEL_LEN" in case.variables or case.item("hf_overrides") or case.item("rope_scaling")
     )
     if length > case.model.max_model_len and not allowed:
-        yield Hit(item, f"{item.written} {length}: {case.model.name} ends at {case.model.max_model_len}",
-                  f"write {case.model.max_model_len} or less", Change(item, (Setting(item.name, case.model.max_model_len),)))  # fmt: skip
+        yield Hit(
+            item,
+            f"{item.written} {length}: {case.model.name} ends at {case.model.max_model_len}",
+            f"write {case.model.max_model_len} or less",
+            Change(item, (Setting(item.name, case.model.max_model_len),)),
+        )
 
 
 @RULES.rule(
@@ -39,8 +43,13 @@ def online_fp8(case: Case) -> Iterator[Hit]:
         and case.model
         and case.model.quantization is None
     ):
-        yield Hit(item, f"{item.written} fp8: {case.model.name} is not an FP8 checkpoint, and since vLLM 0.31.0 fp8 quantizes "
-                  "nothing while loading", f"write {_ONLINE_FP8}", Change(item, (Setting("quantization", _ONLINE_FP8),)))  # fmt: skip
+        yield Hit(
+            item,
+            f"{item.written} fp8: {case.model.name} is not an FP8 checkpoint, and since vLLM 0.31.0 fp8 quantizes "
+            "nothing while loading",
+            f"write {_ONLINE_FP8}",
+            Change(item, (Setting("quantization", _ONLINE_FP8),)),
+        )
 
 
 @RULES.rule(

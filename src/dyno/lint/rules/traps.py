@@ -16,8 +16,11 @@ def redirected(case: Case) -> Iterator[Hit]:
     for item in case.items:
         if item.kind == "shell" and item.name == "redirect":
             requirement = item.written
-            yield Hit(item, f"the shell writes to a file here: {requirement.partition('>')[0]} is installed in any release",
-                      f'quote it: "{requirement}"')  # fmt: skip
+            yield Hit(
+                item,
+                f"the shell writes to a file here: {requirement.partition('>')[0]} is installed in any release",
+                f'quote it: "{requirement}"',
+            )
 
 
 @RULES.rule("DYN702", "error", "The line is not continued", "POSIX shell: quoting")
@@ -112,8 +115,14 @@ def stray(case: Case) -> Iterator[Hit]:
 def model_flag(case: Case) -> Iterator[Hit]:
     """It works, and vLLM logs that the option "will be removed in a future version"; the model comes first."""
     item = case.item("model")
-    if item and item.kind == "flag" and case.configuration.entry == "serve" and case.known.since("0.9.0") \
-            and not any(each.kind == "image" for each in case.items) and case.configuration.form == "shell":  # fmt: skip
+    if (
+        item
+        and item.kind == "flag"
+        and case.configuration.entry == "serve"
+        and case.known.since("0.9.0")
+        and not any(each.kind == "image" for each in case.items)
+        and case.configuration.form == "shell"
+    ):
         yield Hit(item, "--model after `vllm serve` will go: the model comes first", "write vllm serve MODEL")
 
 

@@ -24,8 +24,12 @@ def never_read(case: Case) -> Iterator[Hit]:
             yield Hit(item, f"no vLLM release reads {item.name}: it is the flag {flag.options[0]}",
                       f"pass {flag.options[0]} {item.value if item.known else 'VALUE'}", change)  # fmt: skip
         elif flag is not None:
-            yield Hit(item, f"no vLLM release reads {item.name}: it is the flag {flag.options[0]}", _switched(item, flag.options[0]),
-                      Change(item, (Setting(flag.name, True),)) if _on(item) else Change(item))  # fmt: skip
+            yield Hit(
+                item,
+                f"no vLLM release reads {item.name}: it is the flag {flag.options[0]}",
+                _switched(item, flag.options[0]),
+                Change(item, (Setting(flag.name, True),)) if _on(item) else Change(item),
+            )
         else:
             near = nearest(item.name, sorted(case.known.variables or ()))
             yield Hit(
