@@ -194,3 +194,29 @@ def test_prompts_begin_as_the_pool_says(server):
 def test_bad_input_ends_with_2_and_says_what(words, message, capsys):
     assert run(["bench", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_limit_that_is_missed_ends_with_1_and_says_which(server, capsys):
+    assert run(["bench", "--url", server.url, *SMALL, "--limits", "ttft_p95=0.0001 ms,output_throughput=1"]) == 1
+    said = capsys.readouterr().err
+    assert "throughput: missed: ttft_p95" in said
+    assert "output_throughput" not in said
+
+
+def test_the_search_for_the_capacity_takes_limits_and_a_long_test_its_duration(server, capsys):
+    words = ["--scenario", "concurrency", "--scenario", "soak", "--limits", "ttft_p50=0.0001 ms", "--duration", "0.1 s"]
+    assert run(["bench", "--url", server.url, *SMALL, *words, "--json"]) == 1
+    told = capsys.readouterr()
+    assert "concurrency: not even one client keeps the limits" in told.err
+    assert json.loads(told.out)["scenarios"]["concurrency"]["capacity_concurrency"] == 0
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--limits", "vram=1 GiB"], "--limits vram: can be told of a launch only"),
+    (["--limits", "ttft_p95"], "'ttft_p95' is not NAME=..."),
+    (["--duration", "soon"], "--duration: 'soon' is not a duration"),
+    (["--duration", "0 s"], "--duration: '0 s' must be more than 0 s"),
+])  # fmt: skip
+def test_limits_and_durations_that_cannot_be_used_are_named(server, capsys, words, said):
+    assert run(["bench", "--url", server.url, *SMALL, *words]) == 2
+    assert said in capsys.readouterr().err

@@ -101,12 +101,6 @@ def test_a_start_that_others_spoiled_is_tried_once_more_and_the_proof_goes_on(pr
     assert (bench.cwd / "again" / "logs" / "001-again.log").exists()
 
 
-def test_a_maximum_is_not_raised_once_launches_were_made_and_the_message_says_what_to_do(proof):
-    refused = proof[1].run("prove", "--resume", "--study", "first", "--max-pairs", "40")
-    assert refused.returncode == 2
-    assert "start a new proof with --max-pairs 40 and another --study" in refused.stderr
-
-
 def test_the_default_is_proven_against_an_attention_backend_by_its_name(proof):
     bench = proof[1]
     done = bench.run("prove", "model", "--a", FLAGS, "--backends", "cpu_attn", "--env-a", "fake", "--max-pairs", "4",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult, Search, Target
 from dyno.bench.reduce import helpers_cpu_s
-from dyno.bench.run import figures_of
-from dyno.bench.scenarios import SCENARIOS, plan_load, run_scenario
+from dyno.bench.run import Run, figures_of
+from dyno.bench.scenarios import SCENARIOS, plan_load, run_test
 from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
-from dyno.workload import Workload
+from dyno.workload import Limit, Workload
 
 OF_A_LAUNCH = ("startup", "memory")
 
@@ -38,6 +38,9 @@ class Asked:
     seed: int | None = None  # None: fresh prompts
     shape: Shape = PLAIN
     processes: int = 1  # of the load generator
+    limits: tuple[Limit, ...] = ()  # those of latencies steer `concurrency`
+    duration_s: float | None = None  # of `sustained` and `soak`
+    at_limits: Search | None = None  # of throughput
 
 
 def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progress: Progress | None) -> ServerBench:
@@ -61,11 +64,13 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
     target = target if target.model else replace(target, model=next(iter(lengths)))
     max_model_len = lengths.get(target.model)
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
+    run = Run(target, asked.workload, seed, max_model_len, raw_folder, on_progress, asked.limits, asked.duration_s,
+              at_limits=asked.at_limits)  # fmt: skip
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
             if not special:
-                results[name] = run_scenario(name, target, asked.workload, seed, max_model_len, raw_folder, on_progress)
+                results[name] = run_test(name, run)
             else:
                 load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
                 results[name] = _shaped(target, load, asked, raw_folder, on_progress)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
 from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
-from dyno.workload import LATENCIES, STATISTICS
+from dyno.report.matrix import bound_text, check_text
+from dyno.verdict.limits import check_limits
+from dyno.workload import LATENCIES, STATISTICS, Limit
 
 if TYPE_CHECKING:
     from dyno.bench.again import Again
@@ -77,6 +79,23 @@ def void_reasons(results: Results) -> list[str]:
     """Every reason why some of it proves nothing, with the test where there are several. Failed requests are among."""
     return [f"{name}: {reason}" if len(results) > 1 else reason
             for name, result in results.items() if result is not None for reason in result.void]  # fmt: skip
+
+
+def missed_limits(results: Results, limits: Sequence[Limit]) -> list[str]:
+    """The limits that a test's figures do not keep, in words; of `concurrency` it is that not one client keeps them."""
+    missed = []
+    for name, result in results.items():
+        figures = {} if result is None else result.figures
+        if name == "concurrency" and figures.get("capacity_concurrency") == 0:
+            missed.append(f"{name}: not even one client keeps the limits")
+        if name in _HELD:
+            missed += [f"{name}: {check_text(check)} ({bound_text(check.limit)})"
+                       for check in check_limits(limits, figures) if not check.met]  # fmt: skip
+    return missed
+
+
+# The tests of the workload's own load, whose figures limits are about.
+_HELD = ("throughput", "sustained", "soak")
 
 
 def results_text(results: Results) -> str:

@@ -11,7 +11,7 @@ from pydantic import Strict
 from dyno.errors import InputError, nearest
 from dyno.units import parse_fraction, parse_seconds
 from dyno.verdict.compare import EQUIVALENCE_MARGIN
-from dyno.workload import Limit, Objective, Workload, latency_limits, parse_limits, workload_from
+from dyno.workload import Limit, Objective, Workload, latency_limits, length_of, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
@@ -240,7 +240,8 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     workload = parsed("workload", lambda: _workload(written.workload))
     objective = parsed("objective", lambda: Objective(written.objective))
     limits = parsed("limits", lambda: parse_limits(written.limits))
-    tests = parsed("tests", lambda: _tests(written.tests))
+    lengths = any(length_of(limit) for limit in limits or ())
+    tests = parsed("tests", lambda: _tests((*written.tests, *(["context"] if lengths else []))))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
@@ -260,15 +261,19 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
         clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
     )  # fmt: skip
-    problems += _at_no_concurrency(spec)
+    problems += _not_in_a_proof(spec)
     return spec
 
 
-def _at_no_concurrency(spec: StudySpec) -> list[str]:
-    """Latencies that a proof at the limits cannot ask for: there they are what the limits say."""
-    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.prove else []
-    return [f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
-            "say how many there are (--concurrency)" for name in asked if spec.at_limits]  # fmt: skip
+def _not_in_a_proof(spec: StudySpec) -> list[str]:
+    """What a proof, whose launches take the workload's own load alone, cannot be asked."""
+    if spec.prove is None:
+        return []
+    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.at_limits else []
+    other = [limit.name for limit in spec.limits if length_of(limit) or limit.name == "speedup"]
+    return [*(f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
+              "say how many there are (--concurrency)" for name in asked),
+            *(f"limits.{name}: a proof does not measure that; tune does" for name in other)]  # fmt: skip
 
 
 def _workload(written: str | WorkloadFile) -> Workload:
