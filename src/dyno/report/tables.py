@@ -1,7 +1,7 @@
 """Tables beside the matrix, the same for every medium: one for each of the longer tests that was taken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan, nan
 
 from dyno.report.matrix import NOTHING, compared, number
@@ -45,7 +45,14 @@ def tables(outcome: Outcome) -> dict[str, Table]:
     """Tables by the test they are of, only those that hold something."""
     made = {"throughput": _throughput(outcome), "concurrency": _concurrency(outcome), "context": _context(outcome),
             "sustained": _sustained(outcome), "soak": _soak(outcome)}  # fmt: skip
-    return {test: table for test, table in made.items() if table.rows}
+    return {test: _without_empty(table) for test, table in made.items() if table.rows}
+
+
+def _without_empty(table: Table) -> Table:
+    """Without columns that no row has anything in."""
+    kept = [place for place, cells in enumerate(zip(*table.rows, strict=True)) if {*cells} - {NOTHING}]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return replace(table, headers=tuple(table.headers[place] for place in kept), rows=rows)
 
 
 def _taken(outcome: Outcome, test: str) -> Sequence[tuple[Row, Figures]]:
