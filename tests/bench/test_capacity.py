@@ -1,20 +1,23 @@
 """The search for the largest concurrency, on made-up engines."""
 
+import math
 import random
+from statistics import fmean, stdev
 
 import pytest
 
-from dyno.bench.capacity import Probe, capacity, knee, next_probe
+from dyno.bench.capacity import Probe, all_hold, capacity, crossing, knee, next_near, next_probe, rate_at
 from dyno.workload import Limit
 
 TTFT = Limit("ttft_p95", 500.0, "at most")
 NEVER_KNOWN = {"ttft_ms.p95": None, "output_throughput": None}
 
 
-def search(measure, limits=(TTFT,), most=1024):
-    """All probes until the search ends, in order."""
+def search(measure, limits=(TTFT,), most=1024, start=None):
+    """All probes until the search ends, in order; near a start, where there is one."""
     probes = []
-    while (clients := next_probe(probes, limits, most)) is not None:
+    while (clients := next_probe(probes, limits, most) if start is None
+           else next_near(probes, limits, start, most)) is not None:  # fmt: skip
         assert len(probes) < 40
         probes.append(measure(clients))
     return probes
@@ -123,3 +126,82 @@ def test_a_curve_too_short_for_a_knee_gives_its_best_and_none_gives_none():
     assert knee([Probe(1, {"output_throughput": 10.0}), Probe(2, {"output_throughput": 15.0})]) == 2
     assert knee([Probe(1, {"output_throughput": 10.0}, failed=1)]) is None
     assert knee([Probe(1, NEVER_KNOWN)]) is None
+
+
+@pytest.mark.parametrize("start", [1, 16, 40, 90, 300])
+def test_near_a_start_the_limit_is_read_off_between_whole_numbers(start):
+    probes = search(engine(lambda clients: 12.1 * clients), start=start)  # 500 ms at 41.3 clients
+    assert crossing(probes, (TTFT,)) == pytest.approx(41.3, rel=0.01)
+    assert rate_at(probes, "output_throughput", 41.3) == pytest.approx(4130, rel=0.02)
+    assert probes[0].concurrency == start
+    assert len(probes) <= 8
+
+
+def test_where_an_earlier_launch_has_shown_the_way_two_probes_are_enough():
+    assert [probe.concurrency for probe in search(engine(lambda clients: 12.1 * clients), start=41)] == [41, 51]
+    assert [probe.concurrency for probe in search(engine(lambda clients: 12.1 * clients), start=42)] == [42, 34]
+
+
+def test_near_a_start_more_clients_are_not_asked_for_when_they_only_queue():
+    probes = search(engine(lambda clients: clients, lambda clients: min(clients, 20) * 100.0), start=16)
+    assert [probe.concurrency for probe in probes] == [16, 32, 64]
+    assert (all_hold(probes, (TTFT,)), crossing(probes, (TTFT,))) == (True, 64)
+    bound = search(engine(lambda clients: clients), start=90, most=64)
+    assert ([probe.concurrency for probe in bound], crossing(bound, (TTFT,))) == ([64], 64)
+
+
+def test_near_a_start_one_client_too_many_is_no_capacity():
+    probes = search(engine(lambda clients: 501 + clients), start=16)
+    assert probes[-1].concurrency == 1
+    assert (crossing(probes, (TTFT,)), all_hold(probes, (TTFT,))) == (0.0, False)
+
+
+def test_a_probe_with_failures_bounds_what_is_read_off_and_gives_no_point_of_the_curve():
+    probes = search(lambda clients: Probe(clients, {"ttft_ms.p95": 20.0 * clients, "output_throughput": 10.0 * clients},
+                                          failed=int(clients > 22)), start=20)  # fmt: skip
+    assert (crossing(probes, (TTFT,)), rate_at(probes, "output_throughput", 22)) == (22, 220)
+
+
+def test_latencies_that_noise_has_out_of_order_are_pooled():
+    probes = [Probe(clients, {"ttft_ms.p95": 500 * strain}) for clients, strain in ((8, 0.8), (16, 1.05), (20, 0.97))]
+    assert 8 < crossing([*probes, Probe(32, {"ttft_ms.p95": 900})], (TTFT,)) < math.sqrt(16 * 20)
+
+
+def queueing(clients):
+    """64 at a time and the rest waits: the limit is met while throughput has long been level."""
+    rate = min(clients, 64) / (10 + 0.2 * min(clients, 64))
+    return 300 + 30 * max(0, clients - 64) / rate, 1000 * rate
+
+
+def batching(clients):
+    """Every client more makes all others slower: the limit is met while throughput still rises."""
+    return 40 * (10 + 0.2 * clients) - 60, 1000 * clients / (10 + 0.2 * clients)
+
+
+def launches(model, speed, start, noise, seed):
+    """Throughputs within the limit of 200 launches that differ by 0.7 %, each on an engine of this speed."""
+    chance = random.Random(seed)
+    for _ in range(200):
+        pace = speed * math.exp(chance.gauss(0, 0.007))
+
+        def measure(clients, pace=pace):
+            ttft_ms, rate = model(clients)
+            return Probe(clients, {"ttft_ms.p95": ttft_ms / pace * math.exp(chance.gauss(0, noise)),
+                                   "output_throughput": rate * pace * math.exp(chance.gauss(0, 0.004))})  # fmt: skip
+
+        probes = search(measure, start=start)
+        yield math.log(rate_at(probes, "output_throughput", crossing(probes, (TTFT,))))
+
+
+@pytest.mark.parametrize("start", [16, 70])
+def test_where_clients_queue_throughput_within_a_limit_scatters_as_launches_do(start):
+    assert stdev(launches(queueing, 1.0, start, 0.05, seed=1)) < 1.2 * 0.008
+
+
+@pytest.mark.parametrize("start", [16, 23])
+def test_where_throughput_rises_a_limit_magnifies_differences_and_scatter_alike(start):
+    """A planted 5 % stands out as well as at one concurrency, where it is 6 times what launches differ by."""
+    even, fast = (list(launches(batching, speed, start, 0.01, seed=2)) for speed in (1.0, 1.05))
+    gain = fmean(fast) - fmean(even)
+    assert gain > 0.08
+    assert gain > 4.5 * stdev(even)

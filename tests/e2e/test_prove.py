@@ -14,7 +14,7 @@ from outside import GONE_WITHIN_S, MARK, at_line, finished, marked, wait_until
 from dyno.testing.fake_engine import write_site
 
 FLAGS = "--max-model-len 512 --load-format dummy"
-SMALL = ("--input-len", "32", "--output-len", "8", "--concurrency", "4", "--requests", "8")
+SMALL = ("--shared-host", "--input-len", "32", "--output-len", "8", "--concurrency", "4", "--requests", "8")
 
 
 def looks(folder):
@@ -84,7 +84,35 @@ def test_an_engine_that_does_not_start_ends_with_3(proof):
     broken = proof[1].run("prove", "model", "--a", FLAGS, "--b", f"FAKE_FAIL=oom_load {FLAGS}", "--env-a", "fake",
                           *SMALL, "--study", "broken", "--json")  # fmt: skip
     assert broken.returncode == 3, broken.stderr
-    assert json.loads(broken.stdout)[0]["answer"] == "inconclusive"
+    (verdict,) = json.loads(broken.stdout)
+    assert verdict["answer"] == "inconclusive"
+    assert verdict["note"] == "1 of 1 launches of B failed: out of memory while loading weights"
+
+
+def test_a_start_that_others_spoiled_is_tried_once_more_and_the_proof_goes_on(proof):
+    bench = proof[1]
+    once = f"FAKE_FAIL=memory_taken FAKE_FAIL_ONCE={bench.cwd / 'once'} FAKE_FAST=1 {FLAGS}"
+    done = bench.run("prove", "model", "--a", FLAGS, "--b", once, "--env-a", "fake", "--max-pairs", "4", *SMALL,
+                     "--study", "again", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["answer"] == "better"
+    journal = (bench.cwd / "again" / "journal.jsonl").read_text()
+    assert "Launch 1: the card's memory is taken by others; started again." in journal
+    assert (bench.cwd / "again" / "logs" / "001-again.log").exists()
+
+
+def test_the_default_is_proven_against_an_attention_backend_by_its_name(proof):
+    bench = proof[1]
+    done = bench.run("prove", "model", "--a", FLAGS, "--backends", "cpu_attn", "--env-a", "fake", "--max-pairs", "4",
+                     "--margin", "50 %", *SMALL, "--study", "backend", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (verdict,) = json.loads(done.stdout)
+    assert (verdict["candidate"], verdict["answer"]) == ("CPU_ATTN", "equivalent")
+    head = json.loads((bench.cwd / "backend-CPU_ATTN" / "journal.jsonl").read_text().splitlines()[0])
+    assert ["attention_backend", "CPU_ATTN"] in head["candidates"][1]["args"]["flags"]
+    nothing = bench.run("prove", "model", "--a", FLAGS, "--backends", "all", "--env-a", "fake")
+    assert nothing.returncode == 2
+    assert "has one attention backend, CPU_ATTN, which is its default" in nothing.stderr
 
 
 def test_a_killed_proof_resumes_to_the_same_launches_and_leaves_nothing_behind(proof):

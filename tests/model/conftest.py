@@ -19,6 +19,7 @@ CONFIG: dict[str, object] = {
     "max_position_embeddings": 40960,
     "hidden_size": 2560,
     "num_hidden_layers": 36,
+    "intermediate_size": 9728,
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "head_dim": 128,

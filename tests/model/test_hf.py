@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 from huggingface_hub import constants
 
 from dyno.errors import InputError, NoDiskSpace
-from dyno.model.hf import model_size_bytes, resolve_model
+from dyno.model.hf import model_size_bytes, resolve_model, weights_bytes
 from dyno.model.spec import ModelSpec
 
 ID = "maker/model-4b"
@@ -14,9 +15,11 @@ NEEDED = ["config.json", "model.safetensors", "tokenizer.json"]
 def test_a_local_folder_is_read_where_it_lies(write_config):
     folder = write_config()
     (folder / "model.safetensors").touch()
-    assert resolve_model(str(folder)) == ModelSpec(
+    spec = resolve_model(str(folder))
+    assert replace(spec, intermediate_size=0, caches=(), weights=()) == ModelSpec(
         str(folder), str(folder), "Qwen3ForCausalLM", 151936, 40960, 2560, 36, 32, 8, 128, "bfloat16", None, True
     )
+    assert spec.caches
 
 
 def test_a_folder_without_weights_says_so(write_config):
@@ -54,7 +57,7 @@ def test_an_id_is_downloaded_with_what_vllm_needs_and_its_size_said_before(hub, 
     assert spec.source == ID
     assert spec.path is not None
     assert spec.has_weights
-    assert said == [f"{ID}: 3.16 KiB, 3.16 KiB of it to download"]
+    assert said == [f"{ID}: 3.19 KiB, 3.19 KiB of it to download"]
 
 
 def test_the_size_of_an_id_is_known_without_a_download(hub, files):
@@ -147,3 +150,14 @@ def test_a_download_that_broke_off_goes_on_with_what_is_missing(hub, files):
     assert resolve_model(ID).has_weights
     assert "model.safetensors" in hub.served
     assert "config.json" not in hub.served
+
+
+def test_the_weights_of_a_folder_are_what_its_index_names_or_its_only_file(tmp_path):
+    assert weights_bytes(tmp_path) is None
+    for name, size in (("model.safetensors", 5), ("a.safetensors", 7), ("consolidated.safetensors", 100)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert weights_bytes(tmp_path) == 5
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"p": "a.safetensors", "q": "a.safetensors"}}'
+    )
+    assert weights_bytes(tmp_path) == 7

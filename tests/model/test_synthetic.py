@@ -14,20 +14,20 @@ PARAMETERS = {
     "qwen3-8b": 8_190_735_360,
     "qwen3-14b": 14_768_307_200,
     "qwen3-32b": 32_762_123_264,
+    "qwen2.5-3b": 3_085_938_688,
+    "llama-3.2-3b": 3_212_749_824,
+    "gemma-3-1b": 999_885_952,
 }
 
 
-def parameters(shape) -> int:
-    attention = shape.hidden_size * shape.head_dim * 2 * (shape.num_attention_heads + shape.num_key_value_heads)
-    feed_forward = 3 * shape.hidden_size * shape.intermediate_size
-    norms = 2 * shape.hidden_size + 2 * shape.head_dim
-    embeddings = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
-    return embeddings + shape.num_hidden_layers * (attention + feed_forward + norms) + shape.hidden_size
-
-
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_real_shape_has_the_real_models_parameters(name):
-    assert parameters(SHAPES[name]) == PARAMETERS[name]
+def test_a_real_shape_has_the_real_models_parameters(name, tmp_path):
+    assert resolve_model(str(write_model(tmp_path / "m", SHAPES[name]))).parameters == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_is_one_that_a_plan_knows(name, tmp_path):
+    assert resolve_model(str(write_model(tmp_path / "m", SHAPES[name]))).caches
 
 
 @pytest.mark.parametrize("number", [4096, 8101, 151936])

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dyno.hardware.spec import Gpu
-from dyno.report.wording import also_fast, machine_facts, recommendation, trouble_line, troubles, verdict_sentence
+from dyno.report.wording import also_fast, failure_line, failures, machine_facts, recommendation, verdict_sentence
 from dyno.verdict.compare import Comparison
 
 
@@ -42,18 +42,18 @@ def test_a_recommendation_that_alters_the_output_says_so(outcome):
     assert recommendation(replace(outcome, recommended=outcome.also_fast)).endswith("Its accuracy was not tested.")
 
 
-def test_equal_troubles_are_told_once(outcome):
-    assert len(troubles(outcome)) == 2
-    assert troubles(replace(outcome, steps=outcome.steps * 2)) == troubles(outcome)
+def test_equal_failures_are_told_once(outcome):
+    assert len(failures(outcome)) == 1
+    assert failures(replace(outcome, steps=outcome.steps * 2)) == failures(outcome)
 
 
-def test_a_trouble_is_one_short_line_with_its_remedy(outcome):
-    failed = troubles(outcome)[1]
-    assert trouble_line(failed) == ("kv-40g failed (startup): KV cache too small: ValueError: Available memory 7.1 GiB "
+def test_a_failure_is_one_short_line_with_its_remedy(outcome):
+    failed = failures(outcome)[0]
+    assert failure_line(failed) == ("kv-40g failed (startup): KV cache too small: ValueError: Available memory 7.1 GiB "
                                     "< 40.0 GiB <requested> Remedy: Lower VLLM_CPU_KVCACHE_SPACE.")  # fmt: skip
     long = replace(failed, failure=replace(failed.failure, detail="many\nwords " * 100, remedy=""))
-    assert len(trouble_line(long)) < 250
-    assert "\n" not in trouble_line(long)
+    assert len(failure_line(long)) < 250
+    assert "\n" not in failure_line(long)
 
 
 def test_what_the_machine_would_not_say_is_left_out(outcome):

@@ -78,7 +78,7 @@ def test_what_crashed_once_is_not_better():
     crash = replace(failed(9, "B"), phase="confirm", pair=4)
     made, spec = proof([*several(CLEAR), crash])
     (verdict,) = proven(made, spec.prove)
-    assert (verdict.answer, verdict.note) == ("inconclusive", "1 of its launches failed")
+    assert (verdict.answer, verdict.note) == ("inconclusive", "1 of 5 launches of B failed: KV cache too small")
     assert judge(made, spec, "study").recommended.candidate.name == "A"
 
 

@@ -10,13 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from dyno.bench import stats
 from dyno.bench.audit import card_reasons
-from dyno.bench.concurrency import capacity_figures, capacity_result, probe_of
+from dyno.bench.capacity import Probe
+from dyno.bench.concurrency import capacity_figures, capacity_result, probe_of, within_figures
 from dyno.bench.counters import Counters
 from dyno.bench.endurance import round_of, soaked, sustained_result
 from dyno.bench.load import Measurement
 from dyno.bench.raw import SAMPLES, load_gauges, load_header, load_raw, load_samples
 from dyno.bench.record import Load, ScenarioResult
-from dyno.bench.run import Part, figures_of, result_of
+from dyno.bench.run import Figures, Part, figures_of, result_of
 from dyno.bench.scenarios import OF_ONE_LOAD, ladder_result, one_load_result
 from dyno.errors import InputError
 from dyno.workload import Limit
@@ -96,12 +97,21 @@ def _context(paths: Sequence[Path]) -> ScenarioResult | None:
 
 
 def _concurrency(paths: Sequence[Path]) -> ScenarioResult | None:
+    return _searched("concurrency", capacity_figures, paths)
+
+
+def _throughput(paths: Sequence[Path]) -> ScenarioResult | None:
+    return load_again(paths[0]) if paths[0].stem == "throughput" else _searched("throughput", within_figures, paths)
+
+
+def _searched(test: str, figures_of_all: Callable[[Sequence[Probe], tuple[Limit, ...]], Figures],
+              paths: Sequence[Path]) -> ScenarioResult | None:  # fmt: skip
     kept = _beside(paths, "concurrency")
     if kept is None:
         return None
     parts = [read_part(path) for path in paths]
     limits = tuple(Limit(name, bound, "at most") for name, bound in kept["limits"].items())
-    return capacity_result(parts, capacity_figures([probe_of(part) for part in parts], limits))
+    return capacity_result(test, parts, figures_of_all([probe_of(part) for part in parts], limits))
 
 
 def _sustained(paths: Sequence[Path]) -> ScenarioResult | None:
@@ -130,6 +140,7 @@ def _beside(paths: Sequence[Path], name: str) -> Mapping[str, Any] | None:
 _TESTS: Mapping[str, Callable[[Sequence[Path]], ScenarioResult | None]] = {
     "context": _context,
     "concurrency": _concurrency,
+    "throughput": _throughput,
     "sustained": _sustained,
     "soak": _soak,
 }

@@ -1,18 +1,30 @@
-"""The test `concurrency`: closed loops of more and more clients on one live engine."""
+"""Closed loops of more and more clients on one live engine: the test `concurrency`, and throughput at the limits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dyno.bench import stats
-from dyno.bench.capacity import MOST_CLIENTS, Probe, capacity, curve, knee, latency_limits, next_probe
+from dyno.bench.answer import Transcript
+from dyno.bench.capacity import (
+    MOST_CLIENTS,
+    Probe,
+    all_hold,
+    capacity,
+    crossing,
+    curve,
+    knee,
+    next_near,
+    next_probe,
+    rate_at,
+)
 from dyno.bench.counters import Counters
 from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, figures_of, result_of
 from dyno.bench.steady import over_saturated
 from dyno.engine.metrics import Histogram
-from dyno.workload import MOST_TOKENS, Limit, Workload
+from dyno.workload import MOST_TOKENS, THROUGHPUTS, Limit, Workload, latency_limits
 
 _TURNOVERS = 4  # requests of each client; the first of them meets an engine that is not yet full
 _FEWEST = 12
@@ -25,27 +37,69 @@ def find_capacity(run: Run) -> ScenarioResult:
     `capacity_*` are None without latency limits, and `capacity_concurrency` is 0 when not even one client keeps them.
     A probe with failed requests is no reason to call the test void: it is what the engine does not hold.
     """
+    most = most_clients(run.workload)
+    parts, probes = _probed(run, "concurrency", lambda probes: next_probe(probes, run.limits, most))
+    figures = capacity_figures(probes, run.limits)
+    _keep(run, parts, probes, figures)
+    return capacity_result("concurrency", parts, figures)
+
+
+def throughput_within(run: Run, start: int, most: int | None) -> ScenarioResult:
+    """The test `throughput` where latencies are limited and the number of clients is not said.
+
+    Throughputs are those at the concurrency at which the first of the latencies reaches its limit (see `crossing`), 0
+    when one client is too many; all other figures are of `chosen_concurrency`, the largest looked at that keeps the
+    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way.
+    """
+    most = min(most or MOST_CLIENTS, most_clients(run.workload))
+    parts, probes = _probed(run, "throughput", lambda probes: next_near(probes, run.limits, start, most))
+    figures = within_figures(probes, run.limits)
+    _keep(run, parts, probes, figures)
+    return capacity_result("throughput", parts, figures)
+
+
+def _probed(run: Run, test: str, following: Callable[[Sequence[Probe]], int | None]) -> tuple[list[Part], list[Probe]]:
+    """One load after the other. The n-th has the same prompts in every launch that is compared with this one."""
     probes: list[Probe] = []
     parts: list[Part] = []
-    while (clients := next_probe(probes, run.limits, most_clients(run.workload))) is not None:
+    while (clients := following(probes)) is not None:
+        watch = WaitsWatch(clients)
         load = probe_load(run.workload, clients, run.limits)
-        parts.append(run.measure(f"concurrency-{len(parts):02d}-of-{clients}", load))
+        parts.append(run.measure(f"{test}-{len(parts):02d}", load, watch))
         probes.append(probe_of(parts[-1]))
-    figures = capacity_figures(probes, run.limits)
+    return parts, probes
+
+
+def _keep(run: Run, parts: Sequence[Part], probes: Sequence[Probe], figures: Figures) -> None:
     run.keep("concurrency", {
         "limits": {limit.name: limit.bound for limit in latency_limits(run.limits)},
         "most_clients": most_clients(run.workload),
         "capacity_concurrency": figures["capacity_concurrency"],
-        "knee_concurrency": figures["knee_concurrency"],
+        "knee_concurrency": figures.get("knee_concurrency"),
+        "chosen": next((part.name for part in parts if part.load.concurrency == figures.get("chosen_concurrency")), ""),
         "curve": [_point(*each) for each in zip(parts, probes, strict=True)],
     })  # fmt: skip
-    return capacity_result(parts, figures)
 
 
-def capacity_result(parts: Sequence[Part], figures: Figures) -> ScenarioResult:
+def capacity_result(test: str, parts: Sequence[Part], figures: Figures) -> ScenarioResult:
     """Loads in which no request failed may void the test; all may when there are none of these."""
     held = [part for part in parts if part.measured.records.completed.all()]
-    return result_of("concurrency", held or parts, figures)
+    return result_of(test, held or parts, figures)
+
+
+def within_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figures:
+    """What the probes say about throughput at the limits."""
+    clients, held = crossing(probes, limits), capacity(probes, limits)
+    chosen = held or min(probe.concurrency for probe in probes)
+    figures: Figures = {name: curve(probes, name).get(chosen) for name in probes[0].figures}
+    rates = {name: rate_at(probes, name, clients) if clients else 0.0 for name in THROUGHPUTS}
+    return figures | rates | {
+        "capacity_concurrency": clients,
+        "capacity_output_throughput": rates["output_throughput"],
+        "chosen_concurrency": chosen,
+        "bound_concurrency": held if all_hold(probes, limits) else None,
+        "probes": len(probes),
+    }  # fmt: skip
 
 
 def capacity_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figures:
@@ -81,10 +135,37 @@ def probe_of(part: Part) -> Probe:
     ttft = stats.ttft_ms(records)
     known = ~np.isnan(ttft)
     known[: part.load.concurrency] = False
-    growing = over_saturated(records.sent_ns[known] / 1e9, ttft[known])
+    cut_short = len(records.outcomes) < part.load.num_requests
+    growing = cut_short or over_saturated(records.sent_ns[known] / 1e9, ttft[known])
     failed = int((~records.completed).sum())
     figures = figures_of(part.measured) | waiting(part.measured.counted)
     return Probe(part.load.concurrency, figures | {"kv_usage_peak": part.measured.kv_usage_peak}, failed, growing)
+
+
+class WaitsWatch:
+    """Looks at a running load once a second and ends it once waits grow for sure, as they will until it ends.
+
+    What it takes is the moment of a request's first byte, after the request has ended: nothing on the path of a token.
+    It asks for more certainty than the look at the end, as it looks many times.
+    """
+
+    def __init__(self, clients: int) -> None:
+        self._clients = clients
+        self._sent_s: list[float] = []
+        self._wait_s: list[float] = []
+
+    def see(self, transcript: Transcript) -> None:
+        """Takes a request that has ended; every client's first turn is left out."""
+        if transcript.index >= self._clients and transcript.stamps and not transcript.failure:
+            self._sent_s.append(transcript.sent_ns / 1e9)
+            self._wait_s.append((transcript.stamps[0] - transcript.sent_ns) / 1e9)
+
+    def enough(self) -> bool:
+        """Whether nothing more need be sent."""
+        if len(self._sent_s) < 2 * self._clients:
+            return False
+        order = np.argsort(self._sent_s)
+        return over_saturated(np.array(self._sent_s)[order], np.array(self._wait_s)[order], confidence=0.9999)
 
 
 def waiting(counted: Counters) -> Figures:

@@ -35,6 +35,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        at = transport.get_extra_info("socket")
+        self.socket: int | None = None if at is None else at.fileno()
         self.alive = True
 
     def send(self, request: bytes, transcript: Transcript) -> None:

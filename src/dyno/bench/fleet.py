@@ -11,6 +11,7 @@ from threading import BrokenBarrierError
 from time import process_time
 
 from dyno.bench.answer import Transcript
+from dyno.bench.cost import ClientCost, worst
 from dyno.bench.http import Endpoint
 from dyno.bench.loadgen import Pace, Progress, drive
 from dyno.bench.reduce import Done, Reducer, begin_helper, count_helper, helpers_cpu_s
@@ -34,11 +35,21 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What came of a share; `cpu_s` is the whole process's, its start included."""
+    """What came of a share; `cpu_s` is the whole process's, its start included, `cost` its loop's."""
 
     done: tuple[Done, ...]
     pages: tuple[Transcript, ...]
     cpu_s: float
+    cost: ClientCost
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What came of all shares: requests in the order of sending, pages of the probe, the worst of the loops."""
+
+    done: list[Done]
+    pages: list[Transcript]
+    cost: ClientCost
 
 
 def shares(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, processes: int,
@@ -57,7 +68,7 @@ def shares(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, processes:
     return dealt
 
 
-def drive_shares(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], list[Transcript]]:
+def drive_shares(dealt: Sequence[Share], on_progress: Progress | None) -> Pooled:
     """Runs all shares at once, each in a process of its own, and pools what they recorded; pages of the probe too.
 
     All start once every process has its connections. DynoError when the server cannot be reached.
@@ -73,8 +84,9 @@ def drive_shares(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[
             counts[len(dealt)] = 1
             started.abort()
     count_helper(sum(part.cpu_s for part in parts))
-    pooled = (one for part in parts for one in part.done)
-    return sorted(pooled, key=lambda one: one.index), [page for part in parts for page in part.pages]
+    done = sorted((one for part in parts for one in part.done), key=lambda one: one.index)
+    pages = [page for part in parts for page in part.pages]
+    return Pooled(done, pages, worst([part.cost for part in parts]))
 
 
 def _parts(futures: "Sequence[Future[Part]]", counts: Sequence[int], of: int,
@@ -130,4 +142,4 @@ def _run(share: Share) -> Part:
         fleet.started.abort()
         raise
     whole = tuple(replace(one, index=share.indices[one.index]) for one in done)
-    return Part(whole, traffic.pages, process_time() + helpers_cpu_s())
+    return Part(whole, traffic.pages, process_time() + helpers_cpu_s(), traffic.cost)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter, thread_time
+from typing import Protocol
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from dyno._version import __version__
 from dyno.bench import stats
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns, request_lengths
-from dyno.bench.audit import ClientCost, Evidence, void_reasons
+from dyno.bench.audit import Evidence, void_reasons
 from dyno.bench.counters import Counters, Gauges, read_counters, read_gauges, settled_counters
-from dyno.bench.fleet import Share, drive_shares, shares
+from dyno.bench.fleet import Pooled, Share, drive_shares, shares
 from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
-from dyno.bench.loadgen import Pace, Progress, drive
+from dyno.bench.loadgen import Pace, Progress, Take, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.reconcile import reconcile
@@ -53,6 +53,17 @@ class Measurement:
         return self.gauges.kv_usage_peak
 
 
+class Watch(Protocol):
+    """Looks at a load while it runs, in one process, and may end it: nothing more is sent, what was sent is waited for.
+
+    `see` is on the clock, once a request; `enough` is asked once a second.
+    """
+
+    def see(self, transcript: Transcript) -> None: ...
+
+    def enough(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Server:
     target: Target
@@ -69,7 +80,8 @@ class _Server:
 
 
 def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None,
-            processes: int = 1, told: Mapping[str, object] | None = None) -> Measurement:  # fmt: skip
+            processes: int = 1, told: Mapping[str, object] | None = None,
+            watch: Watch | None = None) -> Measurement:  # fmt: skip
     """Measures one load after one warm-up that is not counted. `told` goes into the raw file's header.
 
     Blocks until the last answer. DynoError when the server cannot be reached or refuses the warm-up.
@@ -80,19 +92,17 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     output_lens = request_lengths(load)[1].tolist()
     requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
     offsets = offsets_ns(load)
-    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
+    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist(), target.silence_s)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    began, cpu_began = perf_counter(), thread_time()
-    done, pages = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress)
-    # Several processes share the work, and what each of them used is not told.
-    client = ClientCost(thread_time() - cpu_began, perf_counter() - began) if processes == 1 else ClientCost()
-    records = gather(done)
+    sent = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress, watch)
+    records = gather(sent.done)
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     reconciled = reconcile(records, counted)
-    details = [_without(server.key, one.answer.detail) for one in done]
-    void = void_reasons(Evidence(records, counted, load, details, client, reconciled))
-    gauges = read_gauges((page.sent_ns, body) for page in pages if (body := _body(page)) is not None)
+    details = [_without(server.key, one.answer.detail) for one in sent.done]
+    void = void_reasons(Evidence(records, counted, load, details, sent.cost, reconciled,
+                                 target.shared_host))  # fmt: skip
+    gauges = read_gauges((page.sent_ns, body) for page in sent.pages if (body := _body(page)) is not None)
     if raw_path is not None:
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
@@ -101,13 +111,23 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     return Measurement(records, counted, gauges, void, reconciled)
 
 
-def _send(dealt: Sequence[Share], on_progress: Progress | None) -> tuple[list[Done], Sequence[Transcript]]:
+def _send(dealt: Sequence[Share], on_progress: Progress | None, watch: Watch | None) -> Pooled:
     if len(dealt) > 1:
         return drive_shares(dealt, on_progress)
     (share,) = dealt
     with Reducer() as reducer:
-        traffic = drive(share.endpoint, share.requests, share.pace, share.probe, on_progress, reducer.take)
-        return reducer.finish(), traffic.pages
+        take: Take = reducer.take if watch is None else _seen_too(watch, reducer.take)
+        pace = share.pace if watch is None else replace(share.pace, enough=watch.enough)
+        traffic = drive(share.endpoint, share.requests, pace, share.probe, on_progress, take)
+        return Pooled(reducer.finish(), list(traffic.pages), traffic.cost)
+
+
+def _seen_too(watch: Watch, take: Take) -> Take:
+    def both(transcript: Transcript) -> None:
+        watch.see(transcript)
+        take(transcript)
+
+    return both
 
 
 def connect(target: Target) -> _Server:
@@ -132,7 +152,9 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
         requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
-        answer = read_answer(drive(server.endpoint, requests, Pace(1)).transcripts[0])
+        answer = read_answer(
+            drive(server.endpoint, requests, Pace(1, silence_s=server.target.silence_s)).transcripts[0]
+        )
         if answer.outcome not in _REFUSED:
             break
     if answer.outcome:

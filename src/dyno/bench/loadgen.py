@@ -13,13 +13,14 @@ import uvloop
 
 from dyno.bench.answer import Transcript
 from dyno.bench.connection import STALE, Connection, Finished, failure_kind
+from dyno.bench.cost import NOT_LOOKED_AT, ClientCost, Meter
 from dyno.bench.http import Endpoint
 from dyno.bench.pace import Timer
+from dyno.bench.record import SILENCE_S
 from dyno.errors import DynoError
 
 _CONNECT_S = 10.0
 _TICK_S = 1.0  # each look at /metrics costs the server a page made in its event loop
-SILENCE_S = 300.0
 
 Progress = Callable[[int, int], None]  # so many of so many requests are done
 Take = Callable[[Transcript], None]
@@ -34,6 +35,7 @@ class Traffic:
 
     transcripts: tuple[Transcript, ...]
     pages: tuple[Transcript, ...] = ()
+    cost: ClientCost = NOT_LOOKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class Pace:
     """How requests go out. Without `offsets_ns` `clients` connections each send the next the moment they are free.
 
     With them request i goes out that long after the first, on any free connection of the `clients` opened beforehand
-    or, when there is none, on a new one. A connection is given up when it is silent for `silence_s`.
+    or, when there is none, on a new one. A connection is given up when it is silent for `silence_s`. `enough` is asked
+    once a second: when it says so nothing more is sent, and what was sent is waited for.
     """
 
     clients: int
     offsets_ns: Sequence[int] | None = None
     silence_s: float = SILENCE_S
+    enough: Callable[[], bool] | None = None
 
 
 class Loop:
@@ -61,11 +65,13 @@ class Loop:
         if pace.offsets_ns is not None and len(pace.offsets_ns) != len(requests):
             raise ValueError(f"{len(pace.offsets_ns)} deadlines are not those of {len(requests)} requests")
         self._tls = ssl.create_default_context() if endpoint.tls else None
-        self._sent = self._over = 0
+        self._sent = self._over = self._received_bytes = 0
+        self._heard_ns = self._silent_since_ns = 0
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self.pages: list[Transcript] = []
+        self.cost = NOT_LOOKED_AT
 
     async def run(self, probe: bytes | None, on_progress: Progress | None) -> None:
         """Sends everything. DynoError when the server cannot be reached at all."""
@@ -79,7 +85,9 @@ class Loop:
             self._ready()
         ticking = asyncio.create_task(self._tick(probe, on_progress))
         try:
+            meter = Meter(self._sockets)
             with contextlib.ExitStack() as until_done:
+                until_done.callback(self._stop, meter)
                 await self._begin(connections, until_done)
                 await asyncio.wait({self._done, ticking}, return_when=asyncio.FIRST_COMPLETED)
             await (self._done if self._done.done() else ticking)
@@ -90,6 +98,14 @@ class Loop:
             for connection in self._connections:
                 connection.close()
             await asyncio.sleep(0)  # transports end in the next turn of the loop
+
+    def _sockets(self) -> list[int]:
+        """Connections that a kernel holds bytes of, as file numbers."""
+        numbers = (connection.socket for connection in self._connections if connection.alive)
+        return [number for number in numbers if number is not None]
+
+    def _stop(self, meter: Meter) -> None:
+        self.cost = meter.stop(self._received_bytes)
 
     async def _begin(self, connections: Sequence[Connection], until_done: contextlib.ExitStack) -> None:
         self._started = perf_counter_ns()
@@ -129,8 +145,11 @@ class Loop:
         self._ended(connection, transcript, transcript.stamps[-1] if transcript.stamps else perf_counter_ns())
 
     def _ended(self, connection: Connection | None, transcript: Transcript, moment_ns: int) -> None:
+        self._received_bytes += len(transcript.raw)
         self._take(transcript)
         self._over += 1
+        if transcript.stamps:
+            self._heard_ns = moment_ns
         if self._over == len(self._requests):
             if not self._done.done():
                 self._done.set_result(None)
@@ -178,17 +197,31 @@ class Loop:
                 prober.send(probe, Transcript(len(self.pages), perf_counter_ns()))
             await asyncio.sleep(_TICK_S)
             self._end_silent(perf_counter_ns())
+            if self._pace.enough is not None and self._over and self._pace.enough():
+                self._requests = self._requests[: self._sent]
 
     def _keep_page(self, _: Connection, page: Transcript) -> None:
         if not page.failure:  # the run's end cuts one short
             self.pages.append(page)
 
     def _end_silent(self, now: int) -> None:
-        for connection in tuple(self._connections):
-            if (transcript := connection.transcript) is not None:
-                heard = transcript.stamps[-1] if transcript.stamps else transcript.sent_ns
-                if now - heard > self._pace.silence_s * 1e9:
-                    connection.finish(f"silent for {self._pace.silence_s:g} s")
+        """Ends requests that hear nothing. When those after them hear nothing either, the rest is not sent."""
+        patience_ns = int(self._pace.silence_s * 1e9)
+        waiting = [
+            (connection, each) for connection in self._connections if (each := connection.transcript) is not None
+        ]
+        silent = [connection for connection, each in waiting
+                  if now - (each.stamps[-1] if each.stamps else each.sent_ns) > patience_ns]  # fmt: skip
+        self._heard_ns = max(self._heard_ns, *(each.stamps[-1] for _, each in waiting if each.stamps), self._started)
+        if silent and self._heard_ns == self._silent_since_ns and now - self._heard_ns > 2 * patience_ns:
+            for index in range(self._sent, len(self._requests)):
+                self._take(Transcript(index, now, now, failure="not sent, as the server was silent"))
+                self._over += 1
+            self._sent = len(self._requests)
+        if silent:
+            self._silent_since_ns = self._heard_ns
+        for connection in silent:
+            connection.finish(f"silent for {self._pace.silence_s:g} s")
 
     def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """An error in a callback would leave the run waiting for ever."""
@@ -222,4 +255,4 @@ def drive(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, probe: byte
     finally:
         if collecting:
             gc.enable()
-    return Traffic(tuple(sorted(kept, key=lambda transcript: transcript.index)), tuple(loop.pages))
+    return Traffic(tuple(sorted(kept, key=lambda transcript: transcript.index)), tuple(loop.pages), loop.cost)

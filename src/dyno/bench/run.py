@@ -8,9 +8,10 @@ from pathlib import Path
 from zlib import crc32
 
 from dyno.bench import stats
-from dyno.bench.load import Measurement, measure
+from dyno.bench.audit import PhysicalBounds
+from dyno.bench.load import Measurement, Watch, measure
 from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult, Search, Target
 from dyno.workload import Limit, Workload
 
 Figures = dict[str, float | None]
@@ -28,9 +29,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything a test may need. `limits` steer `concurrency`; `duration_s` is that of `sustained` and `soak`.
+    """Everything a test may need. `limits` steer `concurrency`; `duration_s` is that of `sustained` and `soak`;
+    a figure that beats the `bounds` voids.
 
-    `gauges` are readings in bytes, such as the engine's memory, by name; `soak` samples them.
+    `gauges` are readings in bytes, such as the engine's memory, by name; `soak` samples them. With `at_limits` the test
+    `throughput` looks for the concurrency at which the first limit is reached, else it has the workload's.
     """
 
     target: Target
@@ -42,12 +45,14 @@ class Run:
     limits: tuple[Limit, ...] = ()
     duration_s: float | None = None
     gauges: Mapping[str, Callable[[], int | None]] = field(default_factory=dict)
+    bounds: PhysicalBounds = field(default_factory=PhysicalBounds)
+    at_limits: Search | None = None
 
-    def measure(self, name: str, load: Load) -> Part:
+    def measure(self, name: str, load: Load, watch: Watch | None = None) -> Part:
         """One load, with prompts that no other name or seed has. DynoError when the server takes no request."""
         load = replace(load, seed=seed_of(name, self.seed))
         raw = None if self.raw_folder is None else self.raw_folder / f"{name}.npz"
-        return Part(name, load, measure(self.target, load, raw, self.on_progress), raw)
+        return Part(name, load, measure(self.target, load, raw, self.on_progress, watch=watch), raw)
 
     def keep(self, name: str, content: object) -> None:
         """Writes what several loads make together beside their raw files, as JSON."""

@@ -89,9 +89,9 @@ def growth(times: Series, values: Series, confidence: float = 0.99) -> Slope | N
     return slope(_blocks(times[cut:], _BLOCKS), _blocks(values[cut:], _BLOCKS), confidence)
 
 
-def over_saturated(times: Series, waits: Series, least_rise: float = 0.25) -> bool:
-    """Do waiting times still grow, with 99.5 % confidence and by at least `least_rise` of their mean meanwhile?"""
-    line = slope(_blocks(times, _FEWEST), _blocks(waits, _FEWEST), confidence=0.99)
+def over_saturated(times: Series, waits: Series, least_rise: float = 0.25, confidence: float = 0.99) -> bool:
+    """Do waiting times still grow, by the lower end of this interval and at least by `least_rise` of their mean?"""
+    line = slope(_blocks(times, _FEWEST), _blocks(waits, _FEWEST), confidence)
     if line is None or line.low <= 0:
         return False
     return line.per_unit * float(np.ptp(times)) >= least_rise * float(waits.mean())

@@ -15,6 +15,7 @@ from dyno.cli.doctor import doctor
 from dyno.cli.env import app as env
 from dyno.cli.lint import lint
 from dyno.cli.model import app as model
+from dyno.cli.plan import plan
 from dyno.cli.prove import prove
 from dyno.cli.report import report
 from dyno.cli.serve import serve
@@ -31,6 +32,7 @@ app.command()(doctor)
 app.add_typer(env, name="env", help="Install, verify, switch and remove engines: vLLM in environments of their own.")
 app.add_typer(model, name="model", help="Make small or real-shaped model folders for measuring without weights.")
 app.command()(lint)
+app.command()(plan)
 app.command()(tune)
 app.command()(prove)
 app.command()(compare)

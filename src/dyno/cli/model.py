@@ -17,10 +17,12 @@ def model() -> None:
 @app.command()
 def synthetic(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    shape: Annotated[str, typer.Option(help="demo, or qwen3-0.6b, -1.7b, -4b, -8b, -14b, -32b.")] = "demo",
+    shape: Annotated[
+        str, typer.Option(help="demo, qwen3-4b, llama-3.2-3b, gemma-3-1b, ...; a wrong one lists all.")
+    ] = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write config and tokenizer of a Qwen3, to be served with `--load-format dummy`."""
+    """Write config and tokenizer of a model, to be served with `--load-format dummy`."""
     from dyno.errors import InputError, nearest
     from dyno.model.synthetic import SHAPES, write_model
 

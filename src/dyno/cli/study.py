@@ -57,7 +57,7 @@ def show(folder: Path, as_json: bool) -> None:
 
     outcome = load_outcome(folder)
     if outcome.verdicts:
-        _show_proof(folder, outcome, as_json)
+        show_proofs([folder], as_json)
         return
     _show(folder, outcome, outcome_json(outcome) if as_json else None)
     if all(row.state != "complete" for row in outcome.rows):
@@ -66,19 +66,48 @@ def show(folder: Path, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show_proof(folder: Path, outcome: Outcome, as_json: bool) -> None:
-    """Print a proof's verdicts. Ends with 1 for worse, 4 for inconclusive and 3 when a launch of the first pair failed.
+def prove_backends(asked: dict[str, Any], names: list[str], study: Path | None, as_json: bool, lint: bool) -> None:
+    """A proof for each attention backend, in a folder of its own; then what all of them say."""
+    from dyno.engine.environment import current_environment, load_catalog
+    from dyno.study.backends import backend_changes, with_change
 
-    One metric that is worse makes the whole worse, else one that is open leaves the whole open.
+    environment, host = current_environment(asked.get("engine")), read_host()
+    folders = []
+    for name, change in backend_changes(names, environment, load_catalog(environment)).items():
+        asked |= {"candidates": {name: with_change(asked.get("baseline", ""), change)}}
+        folder = study and study.with_name(f"{study.name}-{name}")
+        folders.append(start(folder, asked, host, f"{Path(asked['model']).name}-{name}", lint=lint))
+    show_proofs(folders, as_json)
+
+
+def show_proofs(folders: list[Path], as_json: bool) -> None:
+    """Print verdicts. Ends with 1 for worse, 4 for inconclusive and 3 when a side of each never delivered a figure.
+
+    One that is worse, or keeps no limits, makes the whole worse, else one that is open leaves the whole open.
     """
+    from dyno.report.folder import write_report
     from dyno.report.jsonout import proof_json
 
-    _show(folder, outcome, proof_json(outcome.verdicts) if as_json else None)
+    outcomes = [load_outcome(folder) for folder in folders]
+    if as_json:
+        for folder, outcome in zip(folders, outcomes, strict=True):
+            write_report(folder, outcome)
+        print(json.dumps([each for outcome in outcomes for each in proof_json(outcome)], indent=2))
+    else:
+        for folder, outcome in zip(folders, outcomes, strict=True):
+            _show(folder, outcome, None)
+    codes = [_proof_code(outcome) for outcome in outcomes]
+    told = [code for code in codes if code != 3] or [3]
+    if code := next((code for code in (1, 4, 3) if code in told), 0):
+        raise typer.Exit(code)
+
+
+def _proof_code(outcome: Outcome) -> int:
     answers = {verdict.answer for verdict in outcome.verdicts}
     if any(row.state == "failed" and "throughput" not in row.metrics for row in outcome.rows):
-        raise typer.Exit(3)
-    if code := 1 if "worse" in answers else 4 if "inconclusive" in answers else 0:
-        raise typer.Exit(code)
+        return 3
+    missed = any(check.met is False for check in outcome.rows[1].checks)
+    return 1 if "worse" in answers or missed else 4 if "inconclusive" in answers else 0
 
 
 def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool, lint: bool) -> None:
@@ -93,13 +122,13 @@ def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool, lint: 
     tokens = sum(step.figures.get("output_tokens") or 0 for step in outcome.steps)
     results = [result_json(ScenarioResult("throughput", step.figures, step.void), cpu_us_per_token(tokens))
                for step in outcome.steps if step.scenario == "throughput" and step.figures]  # fmt: skip
-    result = {"result": results[0] if results else None}
+    result = {"result": results[-1] if results else None}
     _show(folder, outcome, outcome_json(outcome) | result if as_json else None)
     if code := {"complete": 0, "void": 1}.get(outcome.rows[0].state, 3):
         raise typer.Exit(code)
 
 
-def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | list[dict[str, Any]] | None) -> None:
+def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | None) -> None:
     from dyno.report.folder import write_report
 
     page = write_report(folder, outcome)

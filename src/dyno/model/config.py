@@ -1,12 +1,19 @@
 """config.json, parsed once into a ModelSpec, with every problem it has."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError
+from dyno.model.architectures import Shape, Sizes, describe
+from dyno.model.fields import MOST, Fields
+from dyno.model.quantization import read_quantization
 from dyno.model.spec import ModelSpec
+
+MOST_LAYERS = 10_000  # the deepest model has a few hundred
 
 
 class _Quantization(BaseModel):
@@ -17,18 +24,30 @@ class _Config(BaseModel):
     model_config = ConfigDict(strict=True)
 
     architectures: list[str] = Field(min_length=1)
-    vocab_size: PositiveInt
+    vocab_size: PositiveInt = Field(le=MOST)
     max_position_embeddings: PositiveInt = Field(
-        validation_alias=AliasChoices("max_position_embeddings", "n_positions", "max_seq_len")
+        le=MOST, validation_alias=AliasChoices("max_position_embeddings", "n_positions", "max_seq_len")
     )
-    hidden_size: PositiveInt = Field(validation_alias=AliasChoices("hidden_size", "n_embd", "d_model"))
-    num_hidden_layers: PositiveInt = Field(validation_alias=AliasChoices("num_hidden_layers", "n_layer", "n_layers"))
-    num_attention_heads: PositiveInt = Field(validation_alias=AliasChoices("num_attention_heads", "n_head", "n_heads"))
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
+    hidden_size: PositiveInt = Field(le=MOST, validation_alias=AliasChoices("hidden_size", "n_embd", "d_model"))
+    num_hidden_layers: PositiveInt = Field(
+        le=MOST_LAYERS, validation_alias=AliasChoices("num_hidden_layers", "n_layer", "n_layers")
+    )
+    num_attention_heads: PositiveInt = Field(
+        le=MOST, validation_alias=AliasChoices("num_attention_heads", "n_head", "n_heads")
+    )
+    num_key_value_heads: PositiveInt | None = Field(default=None, le=MOST)
+    head_dim: PositiveInt | None = Field(default=None, le=MOST)
     dtype: str = Field(default="auto", validation_alias=AliasChoices("dtype", "torch_dtype"))
     quantization_config: _Quantization = _Quantization()
 
+
+# What makers leave out of their configs, because it is the default of their class in transformers.
+_LEFT_OUT: Mapping[str, Mapping[str, Any]] = {
+    "Gemma3ForConditionalGeneration": {
+        "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+        "max_position_embeddings": 131072, "sliding_window": 4096, "sliding_window_pattern": 6,
+    },
+}  # fmt: skip
 
 _REMEDY = "take the config.json that came with the model, or fetch it again"
 
@@ -36,13 +55,24 @@ _REMEDY = "take the config.json that came with the model, or fetch it again"
 def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool) -> ModelSpec:
     """The model that `file` describes. InputError names the file, every field at fault and what to do."""
     try:
-        config = _Config.model_validate(_language_model(json.loads(file.read_bytes())))
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); {_REMEDY}") from error
-    except ValidationError as error:
-        raise InputError(*(f"{file}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: is not a JSON object ({error}); {_REMEDY}") from error
+    return parse_config(content, source, where=str(file), path=path, has_weights=has_weights)
+
+
+def parse_config(content: object, source: str, *, where: str, path: Path | None, has_weights: bool) -> ModelSpec:
+    """The model that the content of a config.json describes; `where` is named in what is wrong with it (InputError)."""
+    try:
+        fields = _language_model(content)
+        config = _Config.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
+    except ValueError as error:
+        raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
+    shape, unknown = _shape(config, fields, where)
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),
@@ -53,26 +83,67 @@ def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool
         num_hidden_layers=config.num_hidden_layers,
         num_attention_heads=config.num_attention_heads,
         num_key_value_heads=config.num_key_value_heads or config.num_attention_heads,
-        head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
+        head_dim=_head_dim(config),
         dtype=config.dtype,
         quantization=config.quantization_config.quant_method,
         has_weights=has_weights,
+        intermediate_size=shape.intermediate_size,
+        num_experts=shape.num_experts,
+        experts_per_token=shape.experts_per_token,
+        moe_intermediate_size=shape.moe_intermediate_size,
+        mla_expanded_dim=shape.mla_expanded_dim,
+        tie_word_embeddings=shape.tied,
+        multimodal=any(name in fields for name in ("vision_config", "audio_config")),
+        caches=shape.caches,
+        weights=shape.weights,
+        quantized=read_quantization(fields.get("quantization_config")),
+        unknown=unknown,
     )
 
 
-def _language_model(config: object) -> dict[str, object]:
+def _head_dim(config: _Config) -> int:
+    return config.head_dim or config.hidden_size // config.num_attention_heads
+
+
+def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, str]:
+    """What the architecture makes of the numbers; an empty shape and the reason where that cannot be known.
+
+    InputError for numbers that are none.
+    """
+    fields = Fields(values)
+    architecture, heads = config.architectures[0], config.num_attention_heads
+    mlp = fields.count("intermediate_size", default=0, least=0)
+    sizes = Sizes(fields, config.hidden_size, config.num_hidden_layers, heads, config.num_key_value_heads or heads,
+                  max(1, _head_dim(config)), config.vocab_size, mlp)  # fmt: skip
+    shape = describe(architecture, sizes)
+    if shape is None:
+        return Shape((), (), 0), f"its architecture {architecture} is not one whose shape Dyno knows"
+    if _head_dim(config) < 1:
+        fields.problems.append(f"num_attention_heads is {heads}: more than hidden_size, and there is no head_dim")
+    if fields.problems:
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in dict.fromkeys(fields.problems)))
+    if fields.lacking:
+        return Shape((), (), 0), f"its config lacks {', '.join(dict.fromkeys(fields.lacking))}"
+    return shape, ""
+
+
+def _language_model(config: object) -> dict[str, Any]:
     """The fields that are set, those of a nested `text_config` before the outer ones, but the outer architecture."""
     if not isinstance(config, dict):
         raise ValueError(f"it holds {type(config).__name__}")
     nested = config.get("text_config")
     fields = {**config, **nested, "architectures": config.get("architectures")} if isinstance(nested, dict) else config
-    return {name: value for name, value in fields.items() if value is not None}
+    architecture = next(iter(names), None) if isinstance(names := fields.get("architectures"), list) else None
+    left_out = _LEFT_OUT.get(architecture, {}) if isinstance(architecture, str) else {}
+    return {**left_out, **{name: value for name, value in fields.items() if value is not None}}
 
 
 def _problems(error: ValidationError) -> list[str]:
     problems = []
     for fault in error.errors(include_url=False):
         field = ".".join(map(str, fault["loc"]))
-        wrong = f"{field} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        shown = repr(fault["input"])
+        shown = shown if len(shown) < 80 else shown[:76] + "..."
+        wrong = f"{field} is {shown}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
         problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
     return problems

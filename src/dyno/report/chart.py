@@ -13,6 +13,7 @@ from dyno.report.evidence import Line, Series, means
 # texts take their colour from the page.
 GREY, BLUE, ORANGE, GREEN = "#8a94a6", "#2f7de1", "#d9730d", "#1f9e77"
 SIDES = (ORANGE, BLUE)  # the baseline, and what it is compared with
+WIDTHS = {ORANGE: 4, BLUE: 2}  # the baseline is drawn first, and seen beneath a line that is equal
 
 # A line of more points is drawn as means of neighbours, a distribution at as many equal steps: the rule of the page.
 MOST_POINTS, CDF_STEPS = 400, 200
@@ -34,12 +35,13 @@ def numbers(values: Series | Sequence[float]) -> list[float]:
     return [float(f"{value:.7g}") for value in values]
 
 
-def line(name: str, points: Line, colour: str, unit: str, dash: str = "solid") -> Figure:
+def line(name: str, points: Line, colour: str, unit: str, dash: str = "solid",
+         width: float = 2) -> Figure:  # fmt: skip
     """A line of at most MOST_POINTS points; with few of them each is marked."""
     x, y = means(points, MOST_POINTS)
     mode = "lines+markers" if len(x) <= 40 else "lines"
     return {"type": "scatter", "mode": mode, "name": escape(name), "x": numbers(x), "y": numbers(y),
-            "line": {"color": colour, "width": 2, "dash": dash}, "marker": {"size": 5, "color": colour},
+            "line": {"color": colour, "width": width, "dash": dash}, "marker": {"size": 3 + width, "color": colour},
             "hovertemplate": f"{escape(name)}<br>%{{y}} {unit} at %{{x}}<extra></extra>"}  # fmt: skip
 
 
@@ -69,13 +71,13 @@ def layout(x: str, y: str, height: int = 290) -> Figure:
             "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
             "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
             "font": {"family": "system-ui, sans-serif", "size": 13},
-            "xaxis": {**axis, "title": {"text": x, "standoff": 6, "font": {"size": 13}}},
-            "yaxis": {**axis, "title": {"text": y, "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
+            "xaxis": {**axis, "title": {"text": escape(x), "standoff": 6, "font": {"size": 13}}},
+            "yaxis": {**axis, "title": {"text": escape(y), "standoff": 6, "font": {"size": 13}}}}  # fmt: skip
 
 
 def rows_layout(names: Sequence[str], x: str) -> Figure:
     """The layout of a chart with one line per name, from the top; no legend, as the page explains the marks."""
-    made = layout(x, "", height=66 + 34 * len(names))
+    made = layout(x, "", height=66 + (34 if len(names) <= 10 else 22) * len(names))
     made["xaxis"]["rangemode"] = "normal"
     made["yaxis"] = {"tickvals": list(range(len(names))), "ticktext": [escape(name) for name in names],
                      "range": [len(names) - 0.5, -0.5], "zeroline": False, "automargin": True,

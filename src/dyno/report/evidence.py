@@ -16,6 +16,7 @@ from dyno.bench.endurance import begun_ns
 from dyno.bench.raw import load_gauges, load_raw, load_samples
 from dyno.bench.stats import Records
 from dyno.errors import InputError
+from dyno.report.matrix import compared
 from dyno.study.outcome import Outcome
 from dyno.study.trial import Step
 
@@ -52,12 +53,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What the test `concurrency` kept; `limits` are bounds of latencies in ms."""
+    """What a search for the concurrency at the limits kept; `limits` are bounds of latencies in ms.
+
+    `chosen` names the load whose latencies count where the search was for throughput.
+    """
 
     limits: dict[str, float]
-    capacity_concurrency: int | None
+    capacity_concurrency: int | float | None
     knee_concurrency: int | None
     curve: tuple[Point, ...]
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Timeline:
 
     launch: int
     lines: Mapping[str, Line]
+    joules_per_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +95,6 @@ class Evidence:
     missing: tuple[str, ...] = ()
 
 
-def compared(outcome: Outcome) -> tuple[str, ...]:
-    """The baseline, and beside it what is recommended, else what was confirmed, else what screened best."""
-    names = [row.candidate.name for row in outcome.rows]
-    best = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
-                  reverse=outcome.objective.higher_is_better)  # fmt: skip
-    others = [outcome.recommended.candidate.name if outcome.recommended else "",
-              outcome.verdict.candidate if outcome.verdict else "", *(row.candidate.name for row in best)]  # fmt: skip
-    other = next((name for name in others if name in names[1:]), None)
-    return (*names[:1], *([other] if other else ()))
-
-
 def read_evidence(folder: Path, outcome: Outcome) -> Evidence:
     """What the study's folder holds beside its journal. What is absent or damaged is named, never an error."""
     if not any(step.raw for step in outcome.steps):
@@ -117,8 +112,14 @@ def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     loads = [step for step in loads if step.phase == "confirm"] or loads
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
-                reader.curve(newest.get("concurrency")), reader.timeline(newest.get("sustained")),
+                reader.curve(newest.get("concurrency") or next((step for step in loads if searched(step)), None)),
+                reader.timeline(newest.get("sustained")),
                 reader.soak(newest.get("soak")))  # fmt: skip
+
+
+def searched(step: Step) -> bool:
+    """Whether this test of throughput looked for the concurrency at the limits."""
+    return step.scenario == "throughput" and "capacity_concurrency" in step.figures
 
 
 class _Reader:
@@ -131,7 +132,9 @@ class _Reader:
     def timeline(self, step: Step | None) -> Timeline | None:
         """The load of the test's own name over time."""
         kept = None if step is None else self._kept(step)
-        return None if kept is None or step is None else Timeline(step.launch, dict(kept.lines()))
+        return (
+            None if kept is None or step is None else Timeline(step.launch, dict(kept.lines()), kept.joules_per_token())
+        )
 
     def latencies(self, steps: Sequence[Step]) -> dict[str, Series]:
         """Latencies of the requests of all these launches together."""
@@ -149,7 +152,9 @@ class _Reader:
         return {name: (line[0] / 60, line[1] / 2**20) for name, line in lines.items() if line.shape[1]}
 
     def _kept(self, step: Step) -> "_Load | None":
-        path = self._folder / Path(step.raw[0]).parent / f"{step.scenario}.npz"
+        curve = self.curve(step) if searched(step) else None
+        name = curve.chosen if curve else step.scenario
+        path = self._folder / Path(step.raw[0]).parent / f"{name}.npz"
         try:
             return _Load(step, path)
         except InputError as error:
@@ -201,13 +206,30 @@ class _Load:
         if "engine.cpu_s" in columns and len(at_ns) > 1:
             yield from self._told("engine_cpu", at_ns[1:], np.diff(columns["engine.cpu_s"]) / (np.diff(at_ns) / 1e9))
 
+    def joules_per_token(self) -> float | None:
+        """What the card took on average, times the load's duration, over its output tokens; None where unknown."""
+        tokens, samples = stats.total(self._records.output_tokens), self._samples
+        if samples is None or not tokens or "card.energy_j" not in samples.columns:
+            return None
+        begin, end = self._span_ns
+        joules, at_ns = samples.columns["card.energy_j"], samples.at_ns
+        known = (at_ns >= begin) & (at_ns <= end) & ~np.isnan(joules)
+        if known.sum() < 2:
+            return None
+        joules, at_ns = joules[known], at_ns[known]
+        return float((joules[-1] - joules[0]) / (at_ns[-1] - at_ns[0])) * (end - begin) / tokens
+
+    @property
+    def _span_ns(self) -> tuple[int, int]:
+        return int(self._records.sent_ns.min()), int(self._records.last_byte_ns.max())
+
     @cached_property
     def _begin_ns(self) -> int:
-        return begun_ns(self._records) if self._sustained else int(self._records.sent_ns.min())
+        return begun_ns(self._records) if self._sustained else self._span_ns[0]
 
     def _told(self, name: str, at_ns: NDArray[np.int64], values: Series) -> Iterator[tuple[str, Line]]:
         """The line between the load's first and last moment, where enough of it is known."""
-        inside = (at_ns >= self._begin_ns) & (at_ns <= self._records.last_byte_ns.max()) & ~np.isnan(values)
+        inside = (at_ns >= self._begin_ns) & (at_ns <= self._span_ns[1]) & ~np.isnan(values)
         if inside.sum() >= _FEWEST_READINGS:
             yield name, ((at_ns[inside] - self._begin_ns) / 1e9, values[inside])
 

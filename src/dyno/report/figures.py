@@ -68,7 +68,7 @@ def _ratios(outcome: Outcome, verdicts: Sequence[Comparison]) -> Chart | None:
               (paired, 0, _marker("pair", CONFIRM, "circle"))]  # fmt: skip
     traces = [_points(mine, names, lane, look) for mine, lane, look in groups if mine]
     shown = [each for each in verdicts if each.metric == objective.name and each.candidate in names and each.ratio]
-    traces += [_interval(verdict, names.index(verdict.candidate) - 0.25) for verdict in shown]
+    traces += [_interval(verdict, names.index(verdict.candidate) + 0.3) for verdict in shown]
     layout = rows_layout(names, "ratio to the baseline")
     layout["shapes"] = [_equal()]
     layout["xaxis"]["range"] = _reach([ratio for _, ratio in points], shown)
@@ -115,8 +115,9 @@ def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
             "opacity": 0.25, "line": {"width": 0}}  # fmt: skip
     layout["shapes"] = [{**_equal(), **band}, _equal()]
     layout["xaxis"]["range"] = _reach(ratios, [verdict])
+    early = f" The verdict is that of the first {verdict.pairs} pairs." * (verdict.pairs < len(ratios))
     caption = (f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}: each point is two fresh launches, one of "
-               f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.")  # fmt: skip
+               f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.{early}")  # fmt: skip
     return Chart(f"Pair by pair: {verdict.metric}", caption,
                  {"data": [points, _interval(verdict, len(ratios))], "layout": layout})  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the audit found, in words: what counts, what does not and why."""
+"""What the audit found, in words: what counts, what does not and why, what was noted."""
 
 import re
 from collections.abc import Sequence
@@ -32,6 +32,19 @@ def void_lines(outcome: Outcome) -> tuple[str, ...]:
     return tuple(_line(candidate, where) for (candidate, _), where in found.items())
 
 
+def note_lines(outcome: Outcome) -> tuple[str, ...]:
+    """What was noted; of the same thing in several launches the worst, and in how many."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for note in outcome.notes:
+        same = _OF_LAUNCH.match(note)
+        found.setdefault(same[1] if same else note, []).append((float(same[2]) if same else 0.0, note))
+    return tuple(max(where)[1] + (f" The same, and less, in {len(where) - 1} other launches." if len(where) > 1 else "")
+                 for where in found.values())  # fmt: skip
+
+
+# A note of a launch: what it is about, and by how much.
+_OF_LAUNCH = re.compile(r"Launch \d+, (\w+: \D+)(\d+(?:\.\d+)?)")
+
 # Reasons that differ in these alone have one cause: the name of a load, and figures.
 _LOAD = re.compile(r"^(?:context|concurrency|sustained|soak)(?:-[\w-]+)?: ")
 _NUMBER = re.compile(r"\d[\d,.]*")
@@ -42,7 +55,7 @@ def _line(candidate: str, where: Sequence[tuple[Step, str]]) -> str:
     launches = list(dict.fromkeys(step.launch for step, _ in where))
     numbers = ", ".join(map(str, launches))
     reason = where[0][1]
-    told = f"in {tests[0]}: {reason}" if len(tests) > 1 else reason
+    told = f"first in {tests[0]}: {reason}" if len(tests) > 1 else reason
     return f"{candidate}, {', '.join(tests)} (launch{'es' * (len(launches) > 1)} {numbers}): {told}."
 
 

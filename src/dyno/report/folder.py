@@ -6,7 +6,7 @@ from dyno.errors import DynoError
 from dyno.report.evidence import read_evidence
 from dyno.report.html import render_html
 from dyno.report.markdown import render_markdown
-from dyno.report.wording import troubles
+from dyno.report.wording import failures
 from dyno.study.outcome import Outcome
 
 LOG_TAIL_LINES = 40
@@ -30,7 +30,7 @@ def page_of(folder: Path, outcome: Outcome) -> str:
 
 
 def log_tails(outcome: Outcome, folder: Path) -> dict[str, str]:
-    """The last lines of the engine's log of every step that went wrong; a log that is gone is left out."""
-    logs = {step.log for step in troubles(outcome) if step.log and (folder / step.log).is_file()}
+    """The last lines of the engine's log of every step that failed; a log that is gone is left out."""
+    logs = {step.log for step in failures(outcome) if step.log and (folder / step.log).is_file()}
     return {log: "\n".join((folder / log).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
             for log in logs}  # fmt: skip

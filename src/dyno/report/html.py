@@ -45,7 +45,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         wording=wording,
         matrix=matrix,
         headers=headers,
-        rows=list(zip(outcome.rows, cells, strict=True)),
+        rows=[(row, list(zip(headers, line, strict=True))) for row, line in zip(outcome.rows, cells, strict=True)],
         findings=findings,
         tables=tables,
         evidence=evidence,
@@ -53,7 +53,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         thinning=THINNING,
         facts=list(_start_facts(outcome)),
         fact_headers=("Configuration", *_FACTS),
-        troubles=[(step, _tail(step, logs)) for step in wording.troubles(outcome) if step.state == "failed"],
+        failures=[(step, _tail(step, logs)) for step in wording.failures(outcome)],
         plotly=Markup(get_plotlyjs()),
     )
 

@@ -1,10 +1,10 @@
 """A study as the one JSON object of `--json`."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dyno.study.outcome import Outcome, Recommendation
+from dyno.report.wording import capacity_text, within_text
+from dyno.study.outcome import Outcome, Recommendation, Row
 from dyno.verdict.compare import Comparison
 
 
@@ -13,7 +13,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics} for row in outcome.rows],
+                  "metrics": row.metrics} | _capacity(outcome, row) for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
@@ -26,17 +26,27 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
 
 
+def _capacity(outcome: Outcome, row: Row) -> dict[str, Any]:
+    """Where throughputs are taken at the limits: how many clients keep them, tokens/s with these, and in words."""
+    if not (told := capacity_text(outcome, row)):
+        return {}
+    figures = row.metrics["throughput"]
+    return {"capacity": {"concurrency": figures["capacity_concurrency"], "told": told,
+                         "output_throughput": figures["capacity_output_throughput"]}}  # fmt: skip
+
+
 def verdict_json(verdict: Comparison) -> dict[str, Any]:
     """One verdict."""
     names = ("candidate", "answer", "metric", "ratio", "low", "high", "launches")
     return {name: getattr(verdict, name) for name in names}
 
 
-def proof_json(verdicts: Sequence[Comparison]) -> list[dict[str, Any]]:
+def proof_json(outcome: Outcome) -> list[dict[str, Any]]:
     """The verdicts of a proof, one a metric; `more_launches` would likely settle one that is inconclusive."""
-    more = [None if verdict.more_pairs is None else 2 * verdict.more_pairs for verdict in verdicts]
-    return [verdict_json(verdict) | {"more_launches": launches, "margin": verdict.margin, "note": verdict.note}
-            for verdict, launches in zip(verdicts, more, strict=True)]  # fmt: skip
+    within = {"within": text} if (text := within_text(outcome)) else {}
+    return [verdict_json(verdict) | {"more_launches": None if verdict.more_pairs is None else 2 * verdict.more_pairs,
+                                     "margin": verdict.margin, "note": verdict.note} | within
+            for verdict in outcome.verdicts]  # fmt: skip
 
 
 def _recommended(recommended: Recommendation | None) -> dict[str, Any] | None:

@@ -2,37 +2,44 @@
 
 import re
 
-from dyno.report.matrix import matrix_table
+from dyno.report.findings import audit_sentence, note_lines, void_lines
+from dyno.report.matrix import WORDS, matrix_table
+from dyno.report.tables import Cells, decision_table, tables
 from dyno.report.wording import (
     also_fast,
-    decision_lines,
+    failure_line,
+    failures,
     recommendation,
     setting,
-    trouble_line,
-    troubles,
     verdict_sentence,
 )
 from dyno.study.outcome import Outcome
 
 
 def render_markdown(outcome: Outcome) -> str:
-    """Verdict, recommended command, matrix, troubles and notes."""
+    """Verdict, recommended command, tables, what the audit found and notes."""
     parts = [f"**{_plain(verdict_sentence(outcome))}**", _plain(recommendation(outcome))]
     if outcome.recommended:
         parts.append(_code(outcome.recommended.candidate.args.command()))
     if (other := also_fast(outcome)) and outcome.also_fast:
         parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
     parts.append(_table(*matrix_table(outcome)))
-    if lines := decision_lines(outcome):
-        parts.append("\n".join(f"- {_plain(line)}" for line in lines))
-    if remarks := [*map(trouble_line, troubles(outcome)), *outcome.notes]:
-        parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
+    decision = [decision_table(outcome.decision)] if outcome.decision else []
+    for table in (*decision, *tables(outcome).values()):
+        parts += [f"**{table.title}.** {_plain(table.caption)}", _table(table.headers, table.rows, table.words)]
+    failed = [failure_line(step) for step in failures(outcome)]
+    remarks = [
+        audit_sentence(outcome),
+        *(f"void: {line}" for line in void_lines(outcome)),
+        *failed,
+        *note_lines(outcome),
+    ]
+    parts.append("\n".join(f"- {_plain(remark)}" for remark in remarks))
     parts.append(f"Study {_plain(outcome.study)}: {_plain(setting(outcome))}; Dyno {outcome.dyno_version}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(headers: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
-    words = {"Candidate", "Limits", "State"}
+def _table(headers: Cells, rows: tuple[Cells, ...], words: Cells = WORDS) -> str:
     rule = ["---" if header in words else "---:" for header in headers]
     return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in (headers, rule, *rows))
 

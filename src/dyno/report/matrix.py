@@ -8,6 +8,10 @@ from dyno.verdict.limits import LimitCheck
 from dyno.workload import Limit
 
 NOTHING = "-"
+WORDS = ("Candidate", "Limits", "State")  # columns that are no figures
+
+
+_ALWAYS = ("Candidate", "Throughput tok/s", "State")
 
 
 def number(value: float | None) -> str:
@@ -18,26 +22,34 @@ def number(value: float | None) -> str:
 
 
 def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Headers and rows of the matrix."""
+    """Headers and rows of the matrix, without columns that no row has anything in."""
     cells: dict[str, Callable[[Row], str]] = {
         "Candidate": lambda row: row.candidate.name,
         "Startup s": lambda row: number(figure(row, "startup", "ready_s")),
         "TTFT ms": lambda row: number(figure(row, "ttft", "ttft_ms.p50")),
-        "Throughput tok/s": lambda row: number(figure(row, "throughput", "output_throughput")),
+        "Throughput tok/s": _throughput,
         "Long context ms": _long_context,
         "Prefix reuse ms, hits": _prefix_reuse,
         "Memory GiB": _memory,
         "KV tokens": lambda row: number(figure(row, "memory", "kv_cache_tokens")),
-        "vs baseline": lambda row: f"x{row.ratio:.2f}" if row.ratio else NOTHING,
+        "vs baseline": lambda row: f"x{row.ratio:.2f}" if row.ratio and len(outcome.rows) > 1 else NOTHING,
         "Limits": limits_text,
         "State": lambda row: state_text(row, outcome),
     }
-    return tuple(cells), tuple(tuple(cell(row) for cell in cells.values()) for row in outcome.rows)
+    columns = {header: tuple(map(cell, outcome.rows)) for header, cell in cells.items()}
+    shown = {header: column for header, column in columns.items() if header in _ALWAYS or {*column} - {NOTHING}}
+    return tuple(shown), tuple(zip(*shown.values(), strict=True))
 
 
 def figure(row: Row, scenario: str, name: str) -> float | None:
     """A figure of a row's scenario, None when it was not measured."""
     return row.metrics.get(scenario, {}).get(name)
+
+
+def _throughput(row: Row) -> str:
+    """Tokens a second, and with how many clients where those follow from the limits."""
+    rate, clients = (figure(row, "throughput", name) for name in ("output_throughput", "capacity_concurrency"))
+    return number(rate) + (f" at {number(clients)}" if clients else "")
 
 
 def _long_context(row: Row) -> str:
@@ -63,13 +75,25 @@ def state_text(row: Row, outcome: Outcome) -> str:
         return "not run yet"
     if row.state != "complete":
         return f"{row.state}: {row.cause}" if row.cause else row.state
-    words = ["recommended"] * is_recommended(row, outcome) + ["accuracy not tested"] * row.candidate.alters_output
+    chosen = is_recommended(row, outcome) and len(outcome.rows) > 1  # of one there is nothing to choose
+    words = ["recommended"] * chosen + ["accuracy not tested"] * row.candidate.alters_output
     return ", ".join(words) or "measured"
 
 
 def is_recommended(row: Row, outcome: Outcome) -> bool:
     """Whether this row is what the study tells to run."""
     return outcome.recommended is not None and outcome.recommended.candidate.name == row.candidate.name
+
+
+def compared(outcome: Outcome) -> tuple[str, ...]:
+    """The baseline, and beside it what is recommended, else what was confirmed, else what screened best."""
+    names = [row.candidate.name for row in outcome.rows]
+    best = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
+                  reverse=outcome.objective.higher_is_better)  # fmt: skip
+    others = [outcome.recommended.candidate.name if outcome.recommended else "",
+              outcome.verdict.candidate if outcome.verdict else "", *(row.candidate.name for row in best)]  # fmt: skip
+    other = next((name for name in others if name in names[1:]), None)
+    return (*names[:1], *([other] if other else ()))
 
 
 def limits_text(row: Row) -> str:
@@ -109,4 +133,9 @@ def in_unit(name: str, value: float) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of a limit, an objective or a figure that is a plain number."""
-    return {"output_throughput": "tok/s", "request_throughput": "req/s", "temperature": "°C"}.get(name, "ms")
+    return {
+        "output_throughput": "tok/s",
+        "request_throughput": "req/s",
+        "temperature": "°C",
+        "speedup": "times the baseline",
+    }.get(name, "ms")

@@ -26,11 +26,12 @@ def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
     """Those that have something to show, in order."""
     sides, made = evidence.sides, tables(outcome)
     parts = [
-        Section("Every launch", "Each mark is one launch of an engine.", charts=charts(outcome), marks=True),
+        Section("Every launch", "Each mark is one launch of an engine.", charts=_launches(outcome), marks=True),
+        _of_test(made.get("throughput"), ()),
         _of_test(made.get("concurrency"), concurrency_charts(sides)),
         _of_test(made.get("context"), ()),
         Section("How long requests take", _whose(sides), charts=latency_charts(outcome, sides)),
-        Section("While it was measured", _whose(sides) + " The newest launch of each under the workload's own load.",
+        Section("While it was measured", (_whose(sides) + " The newest launch under the workload's own load.").strip(),
                 charts=load_charts(sides)),
         _of_test(made.get("sustained"), sustained_charts(outcome, sides)),
         _of_test(made.get("soak"), soak_charts(outcome, sides)),
@@ -42,10 +43,14 @@ THINNING = (f"A line of more than {MOST_POINTS} points is drawn as means of neig
             f"{CDF_STEPS + 1} quantiles; the folder raw holds everything.")  # fmt: skip
 
 
+def _launches(outcome: Outcome) -> tuple[Chart, ...]:
+    return charts(outcome) if len({step.launch for step in outcome.steps}) > 1 else ()
+
+
 def _of_test(table: Table | None, drawn: tuple[Chart, ...]) -> Section:
     return Section(table.title, table=table, charts=drawn) if table else Section("")
 
 
 def _whose(sides: tuple[Side, ...]) -> str:
     names = " and ".join(side.name for side in sides)
-    return f"Of {names}."
+    return f"Of {names}." if len(sides) > 1 else ""

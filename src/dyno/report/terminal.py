@@ -4,32 +4,41 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from dyno.report.matrix import is_recommended, limits_text, matrix_table
+from dyno.report.findings import audit_sentence, note_lines, void_lines
+from dyno.report.matrix import NOTHING, WORDS, is_recommended, limits_text, matrix_table
+from dyno.report.tables import Table, decision_table, tables
 from dyno.report.wording import (
     also_fast,
-    decision_lines,
+    failure_line,
+    failures,
     recommendation,
     setting,
-    trouble_line,
-    troubles,
     verdict_sentence,
 )
 from dyno.study.outcome import Outcome, Row
 
 # Columns that go, one after the other, until the table fits the terminal. What decides stays.
 _GO_IN_ORDER = ("KV tokens", "Limits", "Memory GiB", "State", "Startup s", "Prefix reuse ms, hits", "Long context ms")
-_WORDS = ("Candidate", "Limits", "State")
 _ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "inconclusive": "bold yellow"}
 _STATE_STYLES = {"failed": "red", "void": "yellow", "pending": "dim"}
 
 
 def render_terminal(outcome: Outcome, console: Console) -> None:
-    """Print matrix, verdict, recommended command, troubles and notes."""
+    """Print matrix, tables, verdict, recommended command, what the audit found and notes."""
     console.print(Text(setting(outcome), style="dim"))
     _print_matrix(outcome, console)
+    decision = [decision_table(outcome.decision)] if outcome.decision else []
+    longer = {test: made for test, made in tables(outcome).items() if test != "throughput" or len(outcome.rows) <= 2}
+    for made in (*decision, *longer.values()):
+        _print_table(made, console)
+    _print_verdict(outcome, console)
+    _print_findings(outcome, console)
+
+
+def _print_verdict(outcome: Outcome, console: Console) -> None:
     style = _ANSWER_STYLES[outcome.verdict.answer] if outcome.verdict else "bold"
     console.print(Text(verdict_sentence(outcome), style=style))
     console.print(Text(recommendation(outcome)))
@@ -39,15 +48,44 @@ def render_terminal(outcome: Outcome, console: Console) -> None:
         console.print(Text(other))
     if outcome.also_fast:
         _print_command(outcome.also_fast.candidate.args.command(), console)
-    for line in decision_lines(outcome):
-        console.print(Text(line))
+
+
+def _print_findings(outcome: Outcome, console: Console) -> None:
     for row in outcome.rows:
         if row.state == "complete" and any(not check.met for check in row.checks):
             console.print(Text(f"{row.candidate.name} {limits_text(row)}", style="yellow"))
-    for step in troubles(outcome):
-        console.print(Text(trouble_line(step), style=_STATE_STYLES[step.state]))
-    for note in outcome.notes:
+    if void := void_lines(outcome):
+        console.print(Text(audit_sentence(outcome)))
+    for line in void:
+        console.print(Text(f"void: {line}", style=_STATE_STYLES["void"]))
+    for step in failures(outcome):
+        console.print(Text(failure_line(step), style=_STATE_STYLES["failed"]))
+    for note in note_lines(outcome):
         console.print(Text(f"Note: {note}"))
+
+
+def _print_table(made: Table, console: Console) -> None:
+    """A table, or where the terminal is too narrow for it a line for each of its rows."""
+    shown = _columns(made.headers, made.words)
+    for cells in made.rows:
+        shown.add_row(*map(Text, cells))
+    console.print(Text(f"{made.title}. {made.caption}", style="dim"))
+    if console.measure(shown, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(shown)
+    else:
+        for line in made.rows:
+            told = [f"{header} {cell}" for header, cell in zip(made.headers, line, strict=True) if cell != NOTHING]
+            console.print(Text(f"{line[0]}: {', '.join(told[1:])}"))
+    console.print()
+
+
+def _columns(headers: Sequence[str], words: Sequence[str]) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for header in headers:
+        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold",
+                         justify="left" if header in words else "right",
+                         min_width=None if header in words else max(map(len, header.split())))  # fmt: skip
+    return table
 
 
 def _print_matrix(outcome: Outcome, console: Console) -> None:
@@ -60,15 +98,10 @@ def _print_matrix(outcome: Outcome, console: Console) -> None:
     console.print()
 
 
-def _matrix(outcome: Outcome, left_out: Sequence[str]) -> Table:
+def _matrix(outcome: Outcome, left_out: Sequence[str]) -> RichTable:
     headers, rows = matrix_table(outcome)
     shown = [place for place, header in enumerate(headers) if header not in left_out]
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for place in shown:
-        header = headers[place]
-        table.add_column(header.replace(" ", "\n").replace(",\n", ", "), overflow="fold",
-                         justify="left" if header in _WORDS else "right",
-                         min_width=None if header in _WORDS else max(map(len, header.split())))  # fmt: skip
+    table = _columns([headers[place] for place in shown], WORDS)
     for row, cells in zip(outcome.rows, rows, strict=True):
         # Causes and missed limits need a line of their own, below; the first word of them is enough here.
         table.add_row(*(Text(cells[place].partition(":")[0]) for place in shown), style=_row_style(row, outcome))

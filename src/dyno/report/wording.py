@@ -1,10 +1,12 @@
 """What a study found, in plain sentences."""
 
 from dyno.hardware.spec import Gpu, Hardware
-from dyno.study.outcome import Outcome
+from dyno.report.matrix import number
+from dyno.study.outcome import Outcome, Row
 from dyno.study.trial import Step
-from dyno.units import format_bytes
+from dyno.units import format_bytes, format_seconds
 from dyno.verdict.compare import Comparison
+from dyno.workload import latency_limits
 
 
 def verdict_sentence(outcome: Outcome) -> str:
@@ -63,8 +65,29 @@ def recommendation(outcome: Outcome) -> str:
     if outcome.recommended is None:
         missed = any(check.met is False for row in outcome.rows for check in row.checks)
         return "No configuration is recommended" + (": nothing that was measured keeps the limits." if missed else ".")
+    if len(outcome.rows) == 1:
+        return "This is what was measured:"
     candidate, why = outcome.recommended.candidate, outcome.recommended.why
-    return f"Recommended: {candidate.name}. {why}" + " Its accuracy was not tested." * candidate.alters_output
+    row = next(row for row in outcome.rows if row.candidate == candidate)
+    told = f" It gives {capacity}." if (capacity := capacity_text(outcome, row)) else ""
+    return f"Recommended: {candidate.name}. {why}{told}" + " Its accuracy was not tested." * candidate.alters_output
+
+
+def within_text(outcome: Outcome) -> str:
+    """The latency limits at which throughputs are taken: `ttft_p95 <= 2 s`; "" where they are not."""
+    limits = latency_limits([check.limit for check in outcome.rows[0].checks]) if outcome.at_limits else ()
+    return ", ".join(f"{limit.name} <= {format_seconds(limit.bound / 1000)}" for limit in limits)
+
+
+def capacity_text(outcome: Outcome, row: Row) -> str:
+    """`734 tokens/s at 22 clients within ttft_p95 <= 2 s`; "" where throughputs are not taken at the limits."""
+    figures = row.metrics.get("throughput", {})
+    rate, clients = figures.get("capacity_output_throughput"), figures.get("capacity_concurrency")
+    if not outcome.at_limits or rate is None or clients is None:
+        return ""
+    where = f"at {number(clients)} client{'' if clients == 1 else 's'}" if clients else "with no client"
+    more = " (more clients only queue)" if figures.get("bound_concurrency") else ""
+    return f"{number(rate)} tokens/s {where} within {within_text(outcome)}{more}"
 
 
 def also_fast(outcome: Outcome) -> str | None:
@@ -73,51 +96,33 @@ def also_fast(outcome: Outcome) -> str | None:
     return f"Also fast: {other.candidate.name}. {other.why}" if other else None
 
 
-def decision_lines(outcome: Outcome) -> tuple[str, ...]:
-    """The weighted decision matrix, an option a line, and how close the runner-up is; nothing without weights."""
-    made = outcome.decision
-    if made is None:
-        return ()
-    criteria = ", ".join(f"{each.name} {each.weight:.0%}" + " (not measured, no score)" * (not each.measured)
-                         for each in made.criteria)  # fmt: skip
-    lines = [f"Decision matrix, from measurements alone: {criteria}."]
-    for option in made.options:
-        scores = ", ".join("-" if score is None else f"{score:.0f}" for score in option.scores)
-        total = "no total, a score is missing" if option.total is None else f"{option.total:.1f} of 100"
-        lines.append(f"{option.name}: {total} ({scores})")
-    if made.lead is not None:
-        lines.append(f"{made.options[0].name} leads {made.options[1].name} by {made.lead:.1f} points: a rank by single "
-                     "launches, no verdict.")  # fmt: skip
-    return tuple(lines)
-
-
 def setting(outcome: Outcome) -> str:
     """What was measured, on what, in one line."""
     load = outcome.workload
+    within = within_text(outcome)
+    clients = f"as many at a time as keep {within}" if within else f"{load.concurrency} at a time"
     return (f"{outcome.model} on {outcome.engine}, {outcome.machine.kind}; {load.name}: {load.input_len} tokens in, "
-            f"{load.output_len} out, {load.concurrency} at a time; objective {outcome.objective.name}")  # fmt: skip
+            f"{load.output_len} out, {clients}; objective {outcome.objective.name}")  # fmt: skip
 
 
-def troubles(outcome: Outcome) -> tuple[Step, ...]:
-    """The steps that failed or prove nothing, in order; of equal failures of one candidate the first."""
+def failures(outcome: Outcome) -> tuple[Step, ...]:
+    """The steps that failed, in order; of equal failures of one candidate the first."""
     seen: dict[tuple[str, str, str], Step] = {}
     for step in outcome.steps:
-        if step.state != "complete":
-            seen.setdefault((step.candidate, step.scenario, trouble_text(step)), step)
+        if step.failure:
+            seen.setdefault((step.candidate, step.scenario, failure_text(step)), step)
     return tuple(seen.values())
 
 
-def trouble_text(step: Step) -> str:
-    """Why a step failed or is void."""
-    if step.failure is None:
-        return "; ".join(step.void) or step.state
-    return f"{step.failure.cause.value}: {step.failure.detail}"
+def failure_text(step: Step) -> str:
+    """Why a step failed."""
+    return f"{step.failure.cause.value}: {step.failure.detail}" if step.failure else step.state
 
 
-def trouble_line(step: Step) -> str:
-    """What became of a step, why, and what to do, in one line."""
+def failure_line(step: Step) -> str:
+    """That a step failed, why, and what to do, in one line."""
     remedy = f" Remedy: {step.failure.remedy}" if step.failure and step.failure.remedy else ""
-    return f"{step.candidate} {step.state} ({step.scenario}): {_in_brief(trouble_text(step))}{remedy}"
+    return f"{step.candidate} failed ({step.scenario}): {_in_brief(failure_text(step))}{remedy}"
 
 
 def _in_brief(text: str, most: int = 200) -> str:

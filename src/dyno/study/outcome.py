@@ -7,7 +7,7 @@ from typing import Literal
 
 from dyno.hardware.spec import Hardware
 from dyno.study.journal import Journal
-from dyno.study.pairs import failed_launches, figures_of, objective_of, proven, whole_pairs
+from dyno.study.pairs import figures_of, hindrance, objective_of, proven, whole_pairs
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate, Step
@@ -63,6 +63,7 @@ class Outcome:
     notes: tuple[str, ...]
     verdicts: tuple[Comparison, ...] = ()  # of a proof, one a metric, `verdict` the first of them
     decision: Decision | None = None  # of a spec with weights
+    at_limits: bool = False  # throughputs are those at the largest concurrency within the limits
 
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
@@ -90,6 +91,7 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         notes=journal.notes,
         verdicts=verdicts,
         decision=_decision(rows, spec),
+        at_limits=spec.at_limits,
     )
 
 
@@ -102,9 +104,10 @@ def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
     mine = [step for step in steps if step.candidate == candidate.name]
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine)
+    ratio = _screen_ratio(candidate.name, steps, spec.objective)
+    speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
-               check_limits(spec.limits, _for_limits(metrics)),
-               _screen_ratio(candidate.name, steps, spec.objective))  # fmt: skip
+               check_limits(spec.limits, _for_limits(metrics) | {"speedup": speedup}), ratio)  # fmt: skip
 
 
 def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
@@ -125,12 +128,13 @@ def _state(mine: Sequence[Step]) -> tuple[RowState, str | None]:
     throughput = [step for step in mine if step.scenario == "throughput"]
     if any(step.state == "complete" for step in throughput):
         return "complete", None
-    return ("void", "; ".join(throughput[0].void)) if throughput else ("pending", None)
+    return ("void", "; ".join(throughput[-1].void)) if throughput else ("pending", None)
 
 
 def _for_limits(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The figures limits are read from: those of the workload's own load, and the peaks of all tests."""
-    flat = dict(metrics.get("throughput", {}))
+    """The figures limits are read from: the workload's own load, prompts of given lengths, and peaks of all tests."""
+    lengths = {name: value for name, value in metrics.get("context", {}).items() if name[:1].isdecimal()}
+    flat = dict(metrics.get("throughput", {})) | lengths
     for name in PEAKS:
         known = [value for figures in metrics.values() if (value := figures.get(name)) is not None]
         flat[name] = max(known, default=None)
@@ -158,8 +162,8 @@ def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
     whole = whole_pairs(journal, confirm.pairs)
     pairs = figures_of(journal.steps, whole, (confirm.candidate, BASELINE), spec.objective)
     made = compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
-    if failed := failed_launches(journal):
-        return replace(made, answer="inconclusive", note=f"{failed} of its launches failed", more_pairs=None)
+    if note := hindrance(journal):
+        return replace(made, answer="inconclusive", note=note, more_pairs=None)
     if len(whole) < confirm.pairs:
         note = f"{len(whole)} of {confirm.pairs} pairs are made so far"
         return replace(made, answer="inconclusive", note=note, more_pairs=None)

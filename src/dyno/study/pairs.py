@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import median
 
+from dyno.bench.record import Search
 from dyno.study.journal import Journal
 from dyno.study.schedule import is_whole
 from dyno.study.spec import ProveSpec
@@ -20,6 +22,20 @@ def objective_of(step: Step, objective: Objective) -> float | None:
     """The objective's figure of a finished test, None when it has none or does not count."""
     value = step.figures.get(objective.figure) if step.state == "complete" else None
     return value if value is not None and value > 0 else None
+
+
+def search_from(steps: Sequence[Step], candidate: str, concurrency: int) -> Search:
+    """Where a launch looks for the concurrency at the limits: where the candidate's own earlier ones found it.
+
+    A candidate's first launch begins where another's ended, the study's first at the workload's concurrency. Where the
+    study's first search found that more clients only queue, nobody is asked for more: all are then compared at the
+    same concurrency.
+    """
+    found = [step for step in steps if step.state == "complete" and step.figures.get("capacity_concurrency")]
+    mine = [step for step in found if step.candidate == candidate] or found[-1:]
+    start = max(1, round(median(step.figures["capacity_concurrency"] or 0 for step in mine))) if mine else concurrency
+    bounds = [bound for step in found[:1] if (bound := step.figures.get("bound_concurrency"))]
+    return Search(start, int(bounds[0]) if bounds else None)
 
 
 def whole_pairs(journal: Journal, pairs: int) -> dict[int, int]:
@@ -43,9 +59,17 @@ def figures_of(
     return found
 
 
-def failed_launches(journal: Journal) -> int:
-    """How many launches of pairs failed."""
-    return len({step.launch for step in journal.steps if step.phase == "confirm" and step.failure})
+def hindrance(journal: Journal) -> str:
+    """Why no more pairs can settle a comparison: "" unless launches failed, or kept the limits with not one client."""
+    paired = [step for step in journal.steps if step.phase == "confirm"]
+    for name in dict.fromkeys(step.candidate for step in paired):
+        mine = [step for step in paired if step.candidate == name]
+        launches = len({step.launch for step in mine})
+        if causes := {step.launch: str(step.failure.cause) for step in mine if step.failure}:
+            return f"{len(causes)} of {launches} launches of {name} failed: {', '.join(dict.fromkeys(causes.values()))}"
+        if none := [step for step in mine if step.figures.get("capacity_concurrency") == 0]:
+            return f"{name} kept the limits with not even one client in {len(none)} of {launches} launches"
+    return ""
 
 
 def proven(journal: Journal, asked: ProveSpec) -> tuple[Comparison, ...]:
@@ -59,8 +83,7 @@ def proven(journal: Journal, asked: ProveSpec) -> tuple[Comparison, ...]:
         judges[metric.name] = partial(judge_looks, question, pairs)
         void = max(void, len(whole) - len(pairs))
     found = tuple(holm(judges, ALPHA).values())
-    if failed := failed_launches(journal):
-        note = f"{failed} of its launches failed"
+    if note := hindrance(journal):
         return tuple(replace(each, answer="inconclusive", note=note, more_pairs=None) for each in found)
     return tuple(replace(each, note=f"{void} pairs void and left out") for each in found) if void else found
 

@@ -19,6 +19,7 @@ from dyno.study.space import Suggestion, alters_output, build_candidates, sugges
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
 from dyno.study.trial import Candidate
 from dyno.verdict.limits import refuse_unmeasurable
+from dyno.workload import LONG_OUTPUT, length_of
 
 T = TypeVar("T")
 
@@ -191,13 +192,16 @@ def _measurable(card: Gpu | None) -> set[str]:
 
 
 def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
-    needed = spec.workload.input_len + spec.workload.output_len
+    wanted = spec.workload.input_len + spec.workload.output_len
+    needed = [(wanted, "the workload needs", "ask for shorter prompts or answers, or raise it")]
+    needed += [(length + LONG_OUTPUT, f"limits.{limit.name} needs", "name a shorter length, or raise it")
+               for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
     first: dict[object, str] = {}  # of the candidates that share a limit one is enough
     for candidate in candidates:
         first.setdefault(candidate.args.flag("max_model_len") or model.max_position_embeddings, candidate.name)
-    return [f"{name}: the workload needs {needed} tokens a request, but max_model_len is {limit}; "
-            "ask for shorter prompts or answers, or raise it"
-            for limit, name in first.items() if isinstance(limit, int) and 0 < limit < needed]  # fmt: skip
+    return [f"{name}: {what} {tokens} tokens a request, but max_model_len is {limit}; {remedy}"
+            for tokens, what, remedy in needed
+            for limit, name in first.items() if isinstance(limit, int) and 0 < limit < tokens]  # fmt: skip
 
 
 def _no_weights(candidates: tuple[Candidate, ...], model: ModelSpec) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from dyno.study.journal import ConfirmLine, Journal, LookLine, NoteLine, append, read_journal
 from dyno.study.launch import Launch, Session
 from dyno.study.outcome import judge, screened_best
-from dyno.study.pairs import failed_launches, looks_due, proven
+from dyno.study.pairs import hindrance, looks_due, proven
 from dyno.study.progress import Progress, ProgressKind, Watch
 from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
 from dyno.study.spec import ProveSpec, StudySpec
@@ -43,7 +43,7 @@ def run_study(session: Session, watch: Watch) -> Journal:
 
 
 def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
-    """Pairs of launches until a planned look answers every metric, a launch fails or the budget is spent."""
+    """Pairs of launches until a look answers every metric, something stands in the way, or the budget is spent."""
     baseline, candidate = (each.name for each in read_journal(session.folder).study.candidates)
     while _goes_on(journal := _look(session.folder, asked, clock)):
         plan = next_confirm(candidate, asked.max_pairs, journal.steps, session.block, baseline)
@@ -59,7 +59,7 @@ def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
 def _look(folder: Path, asked: ProveSpec, clock: "_Clock") -> Journal:
     """Write down what is known at every planned look that was reached and not yet written down."""
     journal = read_journal(folder)
-    if looks_due(journal, asked) > len(journal.looks) and not failed_launches(journal):
+    if looks_due(journal, asked) > len(journal.looks) and not hindrance(journal):
         verdicts = proven(journal, asked)
         open_ones = any(each.answer == "inconclusive" for each in verdicts)
         append(folder, LookLine(max(each.pairs for each in verdicts), verdicts, open_ones, now()))
@@ -68,7 +68,7 @@ def _look(folder: Path, asked: ProveSpec, clock: "_Clock") -> Journal:
 
 
 def _goes_on(journal: Journal) -> bool:
-    return not failed_launches(journal) and not (journal.looks and not journal.looks[-1].goes_on)
+    return not hindrance(journal) and not (journal.looks and not journal.looks[-1].goes_on)
 
 
 class _Clock:

@@ -11,13 +11,15 @@ from pydantic import Strict
 from dyno.errors import InputError, nearest
 from dyno.units import parse_fraction, parse_seconds
 from dyno.verdict.compare import EQUIVALENCE_MARGIN
-from dyno.workload import Limit, Objective, Workload, parse_limits, workload_from
+from dyno.workload import Limit, Objective, Workload, latency_limits, length_of, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
 # Tests that take their time: only when they are named. `memory` stays last, as it tells the peaks of all others.
 MORE_TESTS = ("context", "concurrency", "sustained", "soak")
 ALL_TESTS = (*TESTS[:-1], *MORE_TESTS, "memory")
+
+_NO_TEST = {"backend": "tests: 'backend' is a proof of its own; ask for it with: dyno prove MODEL --backends all"}
 
 # So that what one launch of the baseline costs is not taken a billion times for a slip of the finger.
 MOST_PAIRS = 1000
@@ -70,10 +72,12 @@ class SpecFile:
     budget: Quantity | None = None
     seed: Whole = 0
     allow_output_change: bool = False
+    shared_host: bool = False
     engine: str | None = None
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
     duration: Quantity | None = None
+    silence: Quantity = "5 min"
     weights: dict[str, Quantity] = field(default_factory=dict)
     prove: ProveFile | None = None
 
@@ -104,12 +108,20 @@ class StudySpec:
     budget_s: float | None
     seed: int
     allow_output_change: bool
+    shared_host: bool  # neighbours never end: what they take is noted, and voids nothing
     engine: str | None
     device: str | None
     ready_timeout_s: float
+    silence_s: float  # without a byte, after which a request has failed
     duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
+    clients_named: bool = False  # whether the workload says how many clients there are
+
+    @property
+    def at_limits(self) -> bool:
+        """Whether throughput is that at the largest concurrency within the limits, instead of at the workload's."""
+        return not self.clients_named and self.objective.higher_is_better and bool(latency_limits(self.limits))
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -232,11 +244,13 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     workload = parsed("workload", lambda: _workload(written.workload))
     objective = parsed("objective", lambda: Objective(written.objective))
     limits = parsed("limits", lambda: parse_limits(written.limits))
-    tests = parsed("tests", lambda: _tests(written.tests))
+    lengths = any(length_of(limit) for limit in limits or ())
+    tests = parsed("tests", lambda: _tests((*written.tests, *(["context"] if lengths else []))))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
+    silence_s = parsed("silence", lambda: _positive_seconds(written.silence))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
     weights = parsed("weights", lambda: _weights(written.weights))
     prove = parsed("prove", lambda: _prove(written))
@@ -244,13 +258,28 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
         problems.append("model: missing; give a model folder or a Hugging Face id")
     if workload is None or objective is None or limits is None or tests is None or pairs is None or timeout_s is None:
         return None
-    return StudySpec(
+    spec = StudySpec(
         model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
-        allow_output_change=written.allow_output_change, engine=written.engine,
+        allow_output_change=written.allow_output_change, shared_host=written.shared_host, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
+        ready_timeout_s=timeout_s, silence_s=silence_s or 0.0, duration_s=duration_s, weights=weights or (),
+        prove=prove,
+        clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
     )  # fmt: skip
+    problems += _not_in_a_proof(spec)
+    return spec
+
+
+def _not_in_a_proof(spec: StudySpec) -> list[str]:
+    """What a proof, whose launches take the workload's own load alone, cannot be asked."""
+    if spec.prove is None:
+        return []
+    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.at_limits else []
+    other = [limit.name for limit in spec.limits if length_of(limit) or limit.name == "speedup"]
+    return [*(f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
+              "say how many there are (--concurrency)" for name in asked),
+            *(f"limits.{name}: a proof does not measure that; tune does" for name in other)]  # fmt: skip
 
 
 def _workload(written: str | WorkloadFile) -> Workload:
@@ -258,10 +287,9 @@ def _workload(written: str | WorkloadFile) -> Workload:
 
 
 def _tests(written: tuple[str, ...]) -> tuple[str, ...]:
-    if unknown := [
-        f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}" for name in written if name not in ALL_TESTS
-    ]:
-        raise InputError(*unknown)
+    if unknown := [name for name in written if name not in ALL_TESTS]:
+        raise InputError(*(_NO_TEST.get(name, f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}")
+                           for name in unknown))  # fmt: skip
     chosen = {"startup", "throughput", "memory", *written}
     return tuple(name for name in ALL_TESTS if name in chosen)
 

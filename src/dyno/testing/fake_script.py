@@ -36,6 +36,7 @@ class Script:
     tpot_s: float
     fail: str
     fail_after: int
+    spins: bool
 
 
 def read_script(env: Mapping[str, str], args: Namespace) -> Script:
@@ -46,9 +47,18 @@ def read_script(env: Mapping[str, str], args: Namespace) -> Script:
         ready_s=float(env.get("FAKE_READY_S", "0")),
         ttft_s=float(env.get("FAKE_TTFT_MS", "2")) / 1000 * factor,
         tpot_s=float(env.get("FAKE_TPOT_MS", "1")) / 1000 * factor * slower,
-        fail=env.get("FAKE_FAIL", ""),
+        fail="" if _failed_before(env.get("FAKE_FAIL_ONCE", "")) else env.get("FAKE_FAIL", ""),
         fail_after=int(env.get("FAKE_FAIL_AFTER", "0")),
+        spins=env.get("FAKE_SPINS") == "1",
     )
+
+
+def _failed_before(mark: str) -> bool:
+    """Whether the file that tells of an earlier failure was there; it is from now on."""
+    if not mark or Path(mark).exists():
+        return bool(mark)
+    Path(mark).touch()
+    return False
 
 
 def read_shape(env: Mapping[str, str], args: Namespace, version: str, platform: str) -> Shape:

@@ -1,0 +1,155 @@
+"""What `dyno plan` reads before it plans, and how it shows the answer."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dyno.cli.options import named
+from dyno.errors import InputError
+from dyno.hardware.gpus import Card, find_card, live_card
+from dyno.hardware.spec import Hardware
+from dyno.model.hf import resolve_model
+from dyno.plan.flags import parse_settings
+from dyno.plan.jsonout import as_json
+from dyno.plan.observed import kept_boots, parse_release, read_observed
+from dyno.plan.planning import Question, make_plan
+from dyno.predict.memory import Host
+from dyno.predict.setup import Release
+from dyno.units import parse_bytes
+from dyno.workload import Workload, workload_from
+
+NEWEST: Release = (0, 33)
+GRID = ("max_model_len", "concurrency")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line as it was written."""
+
+    model: str
+    gpu: str | None
+    hardware: Path | None
+    vllm: str | None
+    settings: tuple[str, ...]
+    limits: tuple[str, ...]
+    observed: Path | None
+    grid: str | None
+    load: Workload | None
+
+
+def run(asked: Asked, wants_json: bool) -> bool:
+    """Print the plan. True when what was asked for fits."""
+    if asked.grid is not None and tuple(part.strip() for part in asked.grid.split(",")) != GRID:
+        raise InputError(f"--grid: {asked.grid!r} is not {','.join(GRID)}, which is the one there is")
+    release, platform = _engine(asked.vllm)
+    card, host = _machine(asked, platform)
+    seen = read_observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
+    model = resolve_model(asked.model, download=False)
+    plan = make_plan(
+        Question(model, parse_settings(asked.settings, asked.model), release, card, host,
+                 tuple(observation.boot() for observation in seen), _vram(asked.limits)),
+        grid=asked.grid is not None,
+    )  # fmt: skip
+    if wants_json:
+        print(json.dumps(as_json(plan)))
+    else:
+        from dyno.cli.plantext import show
+
+        show(plan, asked.load)
+    return not plan.asked.rejected
+
+
+def load_of(
+    file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None
+) -> Workload | None:
+    """The workload that was asked for, None when none was. InputError for a file that is none."""
+    numbers: dict[str, Any] = {"input_len": input_len, "output_len": output_len, "concurrency": concurrency}
+    given = {name: value for name, value in numbers.items() if value is not None}
+    if file is not None:
+        given = {**_yaml(file), **given}
+    if not given:
+        return None
+    preset = given.pop("preset", "chat")
+    if not isinstance(preset, str) or (strange := sorted(set(given) - {*numbers, "num_requests"})):
+        raise InputError(f"workload: {', '.join(strange) if isinstance(preset, str) else 'preset'} is not known")
+    if wrong := [name for name, value in given.items() if isinstance(value, bool) or not isinstance(value, int)]:
+        raise InputError(*(f"workload.{name}: {given[name]!r} is not a whole number" for name in wrong))
+    return workload_from(preset, **given)
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe").load(file.read_text())
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: is not YAML ({error})") from error
+    content = content.get("workload", content) if isinstance(content, dict) else content
+    if isinstance(content, str):
+        return {"preset": content}
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: holds no workload; write input_len, output_len and concurrency")
+    return content
+
+
+def _engine(text: str | None) -> tuple[Release, str | None]:
+    """The release to plan for, and the platform of the engine in use when it is that one."""
+    if text is not None:
+        return parse_release(text), None
+    from dyno.home import envs_folder
+
+    if not any(envs_folder().glob("*/environment.json")):
+        return NEWEST, None
+    from dyno.engine.environment import current_environment
+
+    engine = current_environment()
+    return parse_release(engine.version), engine.platform
+
+
+def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host]:
+    """The card to plan for, None for vLLM's CPU engine, and what else the machine has."""
+    if asked.gpu is not None and asked.hardware is not None:
+        raise InputError("--gpu and --hardware: name one of them")
+    if asked.gpu is not None:
+        return (None if asked.gpu.lower() == "cpu" else find_card(asked.gpu)), Host()
+    hardware = _hardware(asked.hardware) if asked.hardware else _here()
+    card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
+    used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0
+    return card, Host(used, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
+
+
+def _here() -> Hardware:
+    from dyno.hardware.probe import read_hardware
+    from dyno.home import dyno_home
+
+    return read_hardware(dyno_home())
+
+
+def _hardware(file: Path) -> Hardware:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        content = json.loads(file.read_bytes())
+        described = content["hardware"] if isinstance(content, dict) and "hardware" in content else content
+        return TypeAdapter(Hardware).validate_python(described)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); write it with `dyno doctor --json`") from error
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise InputError(f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; write it with "
+                         "`dyno doctor --json`") from error  # fmt: skip
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: is not JSON ({error}); write it with `dyno doctor --json`") from error
+
+
+def _vram(limits: tuple[str, ...]) -> int | None:
+    """The limit on the card's memory; others are for latencies, which are not predicted here."""
+    given = named(list(limits), "--limits", "=") or {}
+    try:
+        return parse_bytes(given["vram"]) if "vram" in given else None
+    except ValueError as error:
+        raise InputError(f"--limits: vram: {error}") from error

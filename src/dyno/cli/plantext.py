@@ -1,0 +1,122 @@
+"""A plan as a person reads it: the budget as a table and a bar, candidates, the largest that fits."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dyno.plan.record import Candidate, Cell, Plan
+from dyno.units import format_bytes
+from dyno.workload import Workload
+
+_WIDTH = 60
+_COLOURS = {"weights": "blue", "activations": "yellow", "others": "magenta", "KV cache": "green", "CUDA graphs": "cyan",
+            "context and kept": "red", "others' memory": "white", "free": "dim"}  # fmt: skip
+
+
+def show(plan: Plan, load: Workload | None) -> None:
+    """Print it. Uncertain figures stand with how far they may be off."""
+    console, asked = Console(), plan.asked
+    console.print(Text(_head(plan), style="bold"))
+    parts = _parts(plan)
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    for name, nbytes in parts:
+        table.add_row(Text(name, style=_COLOURS[name]), format_bytes(nbytes))
+    console.print(table)
+    console.print(_bar(parts))
+    for line in _lines(plan):
+        console.print(Text(line))
+    for reason in asked.rejected:
+        console.print(Text(f"does not fit: {reason}", style="red"))
+    if len(plan.candidates) > 1:
+        console.print(_candidates(plan.candidates))
+    if plan.grid:
+        console.print(_grid(plan.grid))
+    if load is not None:
+        console.print(Text(f"latency for {load.input_len} in, {load.output_len} out, {load.concurrency} at once: "
+                           "not predicted by this version", style="dim"))  # fmt: skip
+
+
+def _head(plan: Plan) -> str:
+    setup, model = plan.asked.setup, plan.model
+    where = plan.card.name if plan.card else "the CPU engine"
+    active = f", {model.active_parameters / 1e9:.3g} B active" if model.num_experts else ""
+    return (
+        f"{model.source} ({model.architecture}, {model.parameters / 1e9:.3g} B{active}) on {where}, vLLM "
+        f"{'.'.join(map(str, setup.release))}{' ' + plan.asked.args.changes() if plan.asked.args.changes() else ''}"
+    )
+
+
+def _parts(plan: Plan) -> list[tuple[str, int]]:
+    memory, card = plan.asked.memory, plan.card
+    kv = memory.blocks * memory.block_bytes
+    if card is None:
+        return [("weights", memory.weights_bytes), ("KV cache", kv)]
+    known = [("weights", memory.weights_bytes), ("KV cache", kv), ("CUDA graphs", memory.graph_bytes),
+             ("others' memory", plan.host.card_used_bytes)]  # fmt: skip
+    rest = memory.device_used_bytes - sum(nbytes for _, nbytes in known)
+    return [*known, ("context and kept", max(0, rest)), ("free", max(0, card.cuda_bytes - memory.device_used_bytes))]
+
+
+def _bar(parts: Iterable[tuple[str, int]]) -> Text:
+    shown = list(parts)
+    whole = sum(nbytes for _, nbytes in shown) or 1
+    bar = Text()
+    for name, nbytes in shown:
+        bar.append("█" * round(_WIDTH * nbytes / whole), style=_COLOURS[name])
+    return bar
+
+
+def _lines(plan: Plan) -> list[str]:
+    memory, setup, largest = plan.asked.memory, plan.asked.setup, plan.largest
+    lines = [
+        f"KV cache {format_bytes(memory.kv_cache_bytes)} (from {format_bytes(max(0, memory.low_bytes))} to "
+        f"{format_bytes(max(0, memory.high_bytes))}): {memory.kv_cache_tokens:,} tokens, {memory.max_concurrency:.2f} "
+        f"requests of {setup.max_model_len:,}; {memory.kv_bytes_per_token / 1024:.4g} KiB a token",
+    ]
+    if plan.card:
+        if memory.warm_kv_cache_bytes > memory.kv_cache_bytes:
+            lines.append(f"from the second start on, compiled: {format_bytes(memory.warm_kv_cache_bytes)}")
+        lines += [
+            f"asked for {format_bytes(memory.requested_bytes)}; activations peak at "
+            f"{format_bytes(memory.activation_bytes)}",
+            f"in use when ready: {format_bytes(memory.device_used_bytes)} of {format_bytes(plan.card.cuda_bytes)}, "
+            f"give or take {format_bytes(memory.device_spread_bytes)}",
+        ]
+    lines.append(f"largest that fits: max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}")
+    if largest.kv_offloading_bytes is not None and plan.card:
+        per_16 = 16 * 2**30 / memory.kv_bytes_per_token if memory.kv_bytes_per_token else 0
+        lines.append(f"KV offloading: up to {format_bytes(largest.kv_offloading_bytes)} of the host's memory; "
+                     f"every 16 GiB hold {per_16:,.0f} tokens")  # fmt: skip
+    lines.append(f"corrected by {plan.boots} starts seen" if plan.boots else "no start of this machine was seen yet: "
+                 "the first one corrects these figures")  # fmt: skip
+    return lines
+
+
+def _candidates(candidates: tuple[Candidate, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2))
+    for column in ("candidate", "KV tokens", "requests", "in use", ""):
+        table.add_column(column, justify="right" if column in ("KV tokens", "requests", "in use") else "left")
+    for each in candidates:
+        memory = each.memory
+        verdict = Text(each.rejected[0], style="red") if each.rejected else Text("fits", style="green")
+        table.add_row(each.name, f"{memory.kv_cache_tokens:,}", f"{memory.max_concurrency:.2f}",
+                      format_bytes(memory.device_used_bytes), verdict)  # fmt: skip
+    return table
+
+
+def _grid(cells: tuple[Cell, ...]) -> Table:
+    """One row a length, one column a number of requests: the KV cache they need, red where it is not there."""
+    numbers = sorted({cell.concurrency for cell in cells})
+    table = Table(box=None, padding=(0, 2), title="KV cache for requests of a length, at once", title_justify="left")
+    table.add_column("max_model_len", justify="right")
+    for number in numbers:
+        table.add_column(str(number), justify="right")
+    for length in sorted({cell.max_model_len for cell in cells}):
+        row = [cell for cell in cells if cell.max_model_len == length]
+        table.add_row(f"{length:,}", *(Text(format_bytes(cell.kv_bytes), style="green" if cell.fits else "red")
+                                       for cell in row))  # fmt: skip
+    return table

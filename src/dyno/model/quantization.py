@@ -1,0 +1,48 @@
+"""`quantization_config` of a checkpoint: what its weights are stored as."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dyno.model.spec import Quantization
+
+# Bits of a weight without its scales, and the weights that share a scale, where the method has one width.
+_WIDTHS: Mapping[str, tuple[float, int]] = {
+    "fp8": (8, 0), "fbgemm_fp8": (8, 0), "ptpc_fp8": (8, 0), "modelopt": (8, 0), "modelopt_fp4": (4, 16),
+    "mxfp4": (4, 32), "bitsandbytes": (4, 64), "bitblas": (4, 128),
+}  # fmt: skip
+
+
+def read_quantization(config: object) -> Quantization | None:
+    """How the weights are stored, None for a checkpoint that is not quantized or a method that is not known."""
+    if not isinstance(config, dict) or not isinstance(method := config.get("quant_method"), str):
+        return None
+    if method == "compressed-tensors":
+        return _compressed_tensors(config)
+    if method in ("awq", "gptq", "awq_marlin", "gptq_marlin", "auto-round", "moe_wna16"):
+        return Quantization(method, _number(config, "bits", 4), max(0, int(_number(config, "group_size", 128))))
+    if method == "modelopt" and "fp4" in str(config.get("quant_algo", "")).lower():
+        return Quantization(method, 4, 16)
+    if method == "mxfp4":
+        return Quantization(method, 4, 32, roles=("experts",))
+    if method not in _WIDTHS:
+        return None
+    bits, group = _WIDTHS[method]
+    if method == "fp8" and isinstance(block := config.get("weight_block_size"), list) and len(block) == 2:
+        group = 128 * 128
+    return Quantization(method, bits, group)
+
+
+def _compressed_tensors(config: dict[str, Any]) -> Quantization | None:
+    groups = config.get("config_groups")
+    first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+    weights = first.get("weights") if isinstance(first, dict) else None
+    if not isinstance(weights, dict):
+        return None
+    return Quantization("compressed-tensors", _number(weights, "num_bits", 8),
+                        max(0, int(_number(weights, "group_size", 0))))  # fmt: skip
+
+
+def _number(config: Mapping[str, Any], name: str, default: float) -> float:
+    value = config.get(name)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 2**20
+    return float(value) if fits and value is not None else default

@@ -1,0 +1,106 @@
+"""The flags that memory and speed depend on, as people write them for `dyno plan`."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from dyno.engine.args import EngineArgs, FlagValue
+from dyno.errors import InputError, nearest
+
+_SCALES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
+_SWITCH: Mapping[str, bool] = {"true": True, "false": False}
+
+
+def _whole(text: str) -> int:
+    if text in ("auto", "-1"):
+        return -1
+    scale = _SCALES.get(text[-1:], 1)
+    number = float(text[:-1]) if scale > 1 else int(text)
+    if not 0 <= number <= 2**50:
+        raise ValueError
+    return int(number * scale)
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 10**6:
+        raise ValueError
+    return number
+
+
+def _switch(text: str) -> bool:
+    return _SWITCH[text.lower()]
+
+
+_KINDS: Mapping[Callable[[str], FlagValue], str] = {
+    _whole: "a whole number such as 8192 or 8k", _fraction: "a number", _switch: "true or false", str: "text",
+}  # fmt: skip
+
+FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
+    **dict.fromkeys(("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_size", "tensor_parallel_size",
+                     "num_gpu_blocks_override", "kv_cache_memory_bytes"), _whole),
+    **dict.fromkeys(("gpu_memory_utilization", "kv_offloading_size"), _fraction),
+    **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
+                     "disable_hybrid_kv_cache_manager"), _switch),
+    **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config"), str),
+}  # fmt: skip
+VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER")
+_SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}
+
+
+def parse_settings(settings: Iterable[str], model: str) -> EngineArgs:
+    """`flag=value` words, with `-` or `_`, as EngineArgs. InputError has every problem."""
+    flags: dict[str, FlagValue] = {}
+    env: dict[str, str] = {}
+    problems: list[str] = []
+    for word in settings:
+        name, equals, text = (part.strip() for part in word.partition("="))
+        try:
+            if not equals or not text:
+                raise InputError(f"--set: {word!r} is not FLAG=VALUE")
+            if name in VARIABLES:
+                env[name] = str(_whole(text))
+            else:
+                name = _name(name)
+                flags[name] = _value(name, text)
+        except InputError as error:
+            problems += error.problems
+        except ValueError:
+            problems.append(f"--set: {name}: {text!r} is not a whole number")
+    if problems:
+        raise InputError(*problems)
+    return EngineArgs(model, tuple(flags.items()), tuple(env.items()))
+
+
+def parse_words(words: Sequence[str], model: str) -> EngineArgs:
+    """The words after `vllm serve MODEL`; flags that nothing depends on are passed over. InputError for bad values."""
+    flags: dict[str, FlagValue] = {}
+    rest = list(words)
+    while rest:
+        option, equals, text = rest.pop(0).partition("=")
+        if not option.startswith("-"):
+            continue
+        plain = option.lstrip("-").replace("-", "_")
+        name, negated = _SHORT.get(plain, plain), plain.removeprefix("no_") in FLAGS and plain.startswith("no_")
+        if negated:
+            flags[plain.removeprefix("no_")] = False
+        elif FLAGS.get(name) is _switch:
+            flags[name] = True
+        elif name in FLAGS:
+            flags[name] = _value(name, text if equals else rest.pop(0) if rest else "")
+    return EngineArgs(model, tuple(flags.items()))
+
+
+def _name(text: str) -> str:
+    plain = text.lstrip("-").replace("-", "_")
+    name = _SHORT.get(plain, plain)
+    if name not in FLAGS:
+        raise InputError(f"--set: {text!r} is not a flag that memory or speed depends on{nearest(name, tuple(FLAGS))}; "
+                         f"there are {', '.join(FLAGS)} and {', '.join(VARIABLES)}")  # fmt: skip
+    return name
+
+
+def _value(name: str, text: str) -> FlagValue:
+    read = FLAGS[name]
+    try:
+        return read(text)
+    except (ValueError, KeyError, OverflowError):
+        raise InputError(f"--set: {name}: {text!r} is not {_KINDS[read]}") from None

@@ -1,0 +1,138 @@
+"""Candidates with what they would take, and the largest that fits; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dyno.engine.args import EngineArgs, FlagValue
+from dyno.errors import InputError
+from dyno.hardware.gpus import Card
+from dyno.model.architectures import known_architectures
+from dyno.model.spec import ModelSpec
+from dyno.plan.record import Candidate, Cell, Largest, Plan
+from dyno.predict import kv_cache
+from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
+from dyno.predict.setup import GIB, Release, resolve
+from dyno.predict.terms import Boot
+from dyno.units import format_bytes
+
+MOST_SEQUENCES = 4096
+GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
+_SHORTEST_ROW = 2048
+
+# What is kept of the host's memory: the system's share, and what an engine's own processes have resident (measured 3.6
+# to 3.9 GiB on an H200 with vLLM 0.26).
+SYSTEM_BYTES, ENGINE_BYTES = 4 * GIB, 4 * GIB
+
+# Changes that people try first, and why.
+CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
+    "fp8 KV cache": (("kv_cache_dtype", "fp8"),),
+    "fp8 weights": (("quantization", "fp8"),),
+    "eager": (("enforce_eager", True),),
+    "64 sequences": (("max_num_seqs", 64),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that a plan depends on. `vram_bytes` is a limit on what is in use when ready."""
+
+    model: ModelSpec
+    args: EngineArgs
+    release: Release
+    card: Card | None
+    host: Host = field(default_factory=Host)
+    boots: Sequence[Boot] = ()
+    vram_bytes: int | None = None
+
+
+def make_plan(question: Question, *, grid: bool = False) -> Plan:
+    """What was asked, what people would change about it, and the largest that fits.
+
+    InputError for an architecture whose shape is not known.
+    """
+    model = question.model
+    if not model.caches:
+        raise InputError(f"{model.source}: {model.unknown}, and it does not guess; it knows "
+                         f"{', '.join(known_architectures())}")  # fmt: skip
+    asked = candidate(question, "as asked", question.args)
+    others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
+              for name, change in _changes(question)]  # fmt: skip
+    others.sort(key=lambda each: (bool(each.rejected), -each.memory.max_concurrency))
+    return Plan(model, question.card, question.host, (asked, *others), _largest(question),
+                _grid(asked) if grid else (), len(question.boots))  # fmt: skip
+
+
+def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
+    """One configuration with what it takes and what is against it."""
+    setup = resolve(question.model, args, question.release, question.card)
+    memory = predict_memory(setup, question.boots, question.host)
+    setup = fitted(setup, memory)
+    reasons = list(reasons_against(setup, memory, question.host))
+    if question.vram_bytes is not None and memory.device_used_bytes > question.vram_bytes:
+        reasons.append(f"limit vram {format_bytes(question.vram_bytes)}: {format_bytes(memory.device_used_bytes)} "
+                       "would be in use when ready")  # fmt: skip
+    return Candidate(name, args, setup, memory, tuple(reasons))
+
+
+def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
+    """The changes that make sense here: not what was asked already, nor what the card or the release has not."""
+    asked = dict(question.args.flags)
+    found: list[tuple[str, tuple[tuple[str, FlagValue], ...]]] = []
+    fp8 = question.card is not None and question.card.capability >= (8, 9)
+    for name, change in CHANGES.items():
+        key, value = change[0]
+        if asked.get(key) is not None or (question.card is None and key != "max_num_seqs"):
+            continue
+        if key == "quantization":
+            if question.model.quantized or not fp8:
+                continue
+            value = "fp8_per_tensor" if question.release >= (0, 31) else value
+        if key == "kv_cache_dtype" and not fp8:
+            continue
+        found.append((name, ((key, value),)))
+    longest = kv_cache.longest(setup := resolve(question.model, question.args, question.release, question.card),
+                               predict_memory(setup, question.boots, question.host).kv_cache_bytes)  # fmt: skip
+    if 0 < longest < setup.max_model_len:
+        found.append((f"{longest} tokens", (("max_model_len", longest),)))
+    return found
+
+
+def _largest(question: Question) -> Largest:
+    """By bisection over the same predictions."""
+
+    def fits(**changes: FlagValue) -> bool:
+        args = question.args.overlay(EngineArgs(question.args.model, tuple(changes.items())))
+        return not candidate(question, "", args).rejected
+
+    def sequences(number: int) -> bool:
+        batched = dict(question.args.flags).get("max_num_batched_tokens")
+        room = {} if isinstance(batched, int) and batched >= number else {"max_num_batched_tokens": max(2048, number)}
+        return fits(max_num_seqs=number, **room)
+
+    return Largest(
+        kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings),
+        kv_cache.largest(sequences, MOST_SEQUENCES),
+        _offload(question.host),
+    )
+
+
+def _offload(host: Host) -> int | None:
+    """What of the host's memory can hold offloaded KV blocks: it must fit /dev/shm and leave the system its share."""
+    if host.ram_free_bytes is None:
+        return None
+    room = host.ram_free_bytes - SYSTEM_BYTES - ENGINE_BYTES
+    return max(0, room if host.shm_free_bytes is None else min(room, host.shm_free_bytes))
+
+
+def _grid(asked: Candidate) -> tuple[Cell, ...]:
+    """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
+    setup, memory = asked.setup, asked.memory
+    lengths = [_SHORTEST_ROW]
+    while lengths[-1] * 2 <= setup.model.max_position_embeddings:
+        lengths.append(lengths[-1] * 2)
+    cells = []
+    for length in lengths:
+        one = kv_cache.needed_bytes(replace(setup, max_model_len=length), length)
+        usable = kv_cache.usable_bytes(setup, memory.kv_cache_bytes)
+        cells += [Cell(length, number, one * number, one * number <= usable) for number in GRID_CONCURRENCY]
+    return tuple(cells)

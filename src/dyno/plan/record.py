@@ -1,0 +1,56 @@
+"""What a plan is: the engine that was asked about, others beside it, and what each would take."""
+
+from dataclasses import dataclass
+
+from dyno.engine.args import EngineArgs
+from dyno.hardware.gpus import Card
+from dyno.model.spec import ModelSpec
+from dyno.predict.memory import Host, Memory
+from dyno.predict.setup import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One configuration. `rejected` says why vLLM would not start with it or a limit would not hold."""
+
+    name: str
+    args: EngineArgs
+    setup: Setup
+    memory: Memory
+    rejected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The largest of each that fits with all else as asked; 0 when not even the least does."""
+
+    max_model_len: int
+    max_num_seqs: int
+    kv_offloading_bytes: int | None = None  # None where the host's memory is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Of a grid: `concurrency` requests of `max_model_len` tokens each, at once."""
+
+    max_model_len: int
+    concurrency: int
+    kv_bytes: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer. The first candidate is what was asked."""
+
+    model: ModelSpec
+    card: Card | None
+    host: Host
+    candidates: tuple[Candidate, ...]
+    largest: Largest
+    grid: tuple[Cell, ...] = ()
+    boots: int = 0  # that corrected it
+
+    @property
+    def asked(self) -> Candidate:
+        return self.candidates[0]

@@ -1,0 +1,86 @@
+"""The peak of vLLM's profile run: one batch of max_num_batched_tokens, then the logits of max_num_seqs.
+
+Measured on vLLM 0.26 (H200, Qwen3-4B): with a warm compile cache the peak is the widest moment of a layer; the first
+start of a model adds what TorchInductor benchmarks while it compiles (`benchmark_combo_kernel`, on since torch 2.9),
+which holds a copy of the embedding.
+"""
+
+from dyno.predict.setup import Setup
+from dyno.predict.weights import MIB, allocated
+
+_BYTES = 2  # of an activation
+_HOPPER_WORKSPACE, _WORKSPACE = 32 * MIB, 8_519_680  # torch's cuBLAS workspace by default
+_MLA_WORKSPACE_TOKENS = 64 * 1024
+
+
+def activation_bytes(setup: Setup, *, cold: bool) -> int:
+    """Torch's peak above the weights. `cold`: this start compiles, nothing of it is in the cache."""
+    running = forward_bytes(setup) + workspace_bytes(setup)
+    if not cold or setup.eager:
+        return max(running, logits_bytes(setup))
+    flush = (setup.card.l2_bytes if setup.card else None) or 0  # what a benchmark empties the L2 cache with
+    return max(running + flush, benchmark_bytes(setup), logits_bytes(setup))
+
+
+def forward_bytes(setup: Setup) -> int:
+    """The widest moment of a layer, in tensors of max_num_batched_tokens rows."""
+    model, tp = setup.model, setup.tensor_parallel
+    queries = model.num_attention_heads * model.head_dim // tp
+    widest = [2 * model.hidden_size, queries]  # residual and normed input, attention's output
+    moments = [_attention(setup)]
+    if model.intermediate_size:
+        moments.append(_rows(setup, *widest, 2 * model.intermediate_size // tp, model.intermediate_size // tp))
+    if model.num_experts:
+        moments.append(_rows(setup, *widest, model.hidden_size) + _experts(setup))
+    return max(moments)
+
+
+def benchmark_bytes(setup: Setup) -> int:
+    """What Inductor holds to time the first kernel of the graph: embedding, and the two tensors it makes of it."""
+    model = setup.model
+    embedding = allocated(model.vocab_size // setup.tensor_parallel * model.hidden_size * _BYTES)
+    quantized = allocated(setup.max_num_batched_tokens * model.hidden_size) if _fp8(setup) else 0
+    return embedding + _rows(setup, model.hidden_size, model.hidden_size) + quantized
+
+
+def logits_bytes(setup: Setup) -> int:
+    """The logits of every sequence; the V1 runner samples them with top-k and top-p, in 32 bits and sorted."""
+    width = 2 if setup.v2_runner else 2 + 4 + 4 + 8
+    return allocated(setup.max_num_seqs * setup.model.vocab_size * width) + workspace_bytes(setup)
+
+
+def workspace_bytes(setup: Setup) -> int:
+    capability = setup.card.capability if setup.card else (0, 0)
+    return _HOPPER_WORKSPACE if capability[0] in (9, 10) else _WORKSPACE
+
+
+def _attention(setup: Setup) -> int:
+    """Projections; an MLA layer also holds the widest context that it would expand out of its latents."""
+    model, tp = setup.model, setup.tensor_parallel
+    heads = model.num_attention_heads // tp
+    if not model.uses_mla:
+        queries = heads * model.head_dim
+        return _rows(setup, 2 * model.hidden_size, 2 * queries + 2 * model.num_key_value_heads * model.head_dim // tp)
+    context = min(max(8 * setup.max_model_len, 4 * setup.max_num_seqs * setup.block_size), _MLA_WORKSPACE_TOKENS)
+    context = max(context, setup.max_num_seqs * setup.block_size)
+    wide = model.mla_expanded_dim
+    return (_rows(setup, 2 * model.hidden_size, heads * wide, heads * wide)
+            + allocated(context * heads * wide * _BYTES))  # fmt: skip
+
+
+def _experts(setup: Setup) -> int:
+    """The fused experts' two workspaces, a row for each token and expert it goes to."""
+    model, tp = setup.model, setup.tensor_parallel
+    width = model.moe_intermediate_size // tp
+    rows = setup.max_num_batched_tokens * model.experts_per_token
+    return (allocated(rows * max(2 * width, model.hidden_size) * _BYTES) + allocated(rows * width * _BYTES)
+            + allocated(setup.max_num_batched_tokens * model.num_experts * 4))  # fmt: skip
+
+
+def _rows(setup: Setup, *widths: int) -> int:
+    return sum(allocated(setup.max_num_batched_tokens * width * _BYTES) for width in widths)
+
+
+def _fp8(setup: Setup) -> bool:
+    how = setup.model.quantized
+    return "fp8" in (setup.online or "") or bool(how and how.bits == 8)

@@ -1,0 +1,178 @@
+"""The terms of a card's memory that no formula gives: what was measured, how sure it is, and how boots correct it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, exp, log, sqrt
+
+from dyno.predict.activations import activation_bytes
+from dyno.predict.setup import Setup
+from dyno.predict.weights import MIB, weights_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Bytes, and one standard deviation of what they may be off by."""
+
+    nbytes: float
+    spread: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one start told; None where it did not. `device_used_bytes` is of the whole card, when ready."""
+
+    weights_bytes: int | None = None
+    kv_cache_bytes: int | None = None
+    kv_cache_tokens: int | None = None
+    graph_bytes: int | None = None
+    device_used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A start that was seen."""
+
+    setup: Setup
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one setup. `context` is in use before vLLM first looks, `kept` what its caching allocator keeps."""
+
+    weights: Term
+    activation: Term
+    other: Term
+    graphs: Term
+    context: Term
+    kept: Term
+
+
+# Measured on one H200 with vLLM 0.26: 139.29 of 139.80 GiB free in a fresh process; "non-torch memory 0.22 GiB".
+_CONTEXT = {9: Term(522 * MIB, 20 * MIB)}
+_OTHER = {9: Term(225 * MIB, 30 * MIB)}
+_CONTEXT_ELSEWHERE, _OTHER_ELSEWHERE = Term(450 * MIB, 120 * MIB), Term(210 * MIB, 80 * MIB)
+
+# Graphs, from three starts of a Qwen3-4B: so much a captured size and layer, and so much a token of a size that is
+# captured whole (decode only), layer and hidden element.
+_GRAPH_SIZE, _GRAPH_TOKEN = 0.19 * MIB, 25.4 / 36
+_GRAPHS_OFF = 0.25  # of their logarithm
+
+# What the sampler's warm-up leaves in the allocator, a sequence and word of the vocabulary, and what is always left.
+_KEPT_LOGIT, _KEPT, _KEPT_OFF = 10.5, 125 * MIB, 80 * MIB
+
+
+def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True) -> Terms:
+    """The terms of a setup, corrected by boots of the same kind of card."""
+    prior = _prior(setup, cold)
+    seen = [boot for boot in boots if _same_machine(boot.setup, setup)]
+    return replace(
+        prior,
+        weights=_weights(setup, prior.weights, seen),
+        other=_corrected(setup, prior.other, [(boot, _other_off(boot)) for boot in seen]),
+        graphs=_graphs(prior.graphs, seen),
+        kept=_corrected(setup, prior.kept, [(boot, _kept_off(boot)) for boot in seen]),
+    )
+
+
+def _prior(setup: Setup, cold: bool) -> Terms:
+    generation = setup.card.capability[0] if setup.card else 0
+    weights = weights_bytes(setup)
+    return Terms(
+        weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
+        activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
+        other=_OTHER.get(generation, _OTHER_ELSEWHERE),
+        graphs=Term(graphs := _graph_bytes(setup), _GRAPHS_OFF * graphs),
+        context=_CONTEXT.get(generation, _CONTEXT_ELSEWHERE),
+        kept=Term(_KEPT + _KEPT_LOGIT * setup.max_num_seqs * setup.model.vocab_size, _KEPT_OFF),
+    )
+
+
+def _activation_spread(setup: Setup) -> float:
+    """How far the peak's formula is off: little where it was measured, dense layers, compiled."""
+    model = setup.model
+    plain = not (model.num_experts or model.uses_mla or model.is_hybrid or model.multimodal)
+    return (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+
+
+def _graph_bytes(setup: Setup) -> float:
+    if not setup.graphs:
+        return 0.0
+    layers, hidden = setup.model.num_hidden_layers, setup.model.hidden_size
+    whole = sum(size for size in setup.capture_sizes if size <= setup.max_num_seqs)
+    return _GRAPH_SIZE * len(setup.capture_sizes) * layers + _GRAPH_TOKEN * whole * layers * hidden
+
+
+def _same_machine(one: Setup, other: Setup) -> bool:
+    return (one.card is None) == (other.card is None) and (
+        one.card is None or other.card is None or one.card.name == other.card.name
+    )
+
+
+def _same_model(one: Setup, other: Setup) -> bool:
+    a, b = one.model, other.model
+    return (a.architecture, a.weights, one.online, a.quantized, one.tensor_parallel) == (
+        b.architecture, b.weights, other.online, b.quantized, other.tensor_parallel)  # fmt: skip
+
+
+def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
+    told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes]
+    return Term(sum(told) / len(told), 5 * MIB) if told else prior
+
+
+def _graphs(prior: Term, boots: Sequence[Boot]) -> Term:
+    """The same factor for all models of a machine, from what the boots took over what they were expected to."""
+    off = [log(boot.facts.graph_bytes / expected) for boot in boots
+           if boot.facts.graph_bytes and (expected := _graph_bytes(boot.setup))]  # fmt: skip
+    if not off or not prior.nbytes:
+        return prior
+    each = 0.08
+    known = len(off) / each**2
+    mean = sum(off) / each**2 / (known + 1 / _GRAPHS_OFF**2)
+    expected = prior.nbytes * exp(mean)
+    return Term(expected, expected * sqrt(1 / (known + 1 / _GRAPHS_OFF**2) + each**2))
+
+
+def _corrected(setup: Setup, prior: Term, boots: Sequence[tuple[Boot, float | None]]) -> Term:
+    """A term that a machine's engines share, from how far it was off in each boot; None where a boot does not tell.
+
+    A boot of another model says less of this one, by how far the formulas may be off for it.
+    """
+    weight = total = 0.0
+    for boot, off in boots:
+        if off is not None:
+            sure = 4 * MIB if _same_model(boot.setup, setup) else max(12 * MIB, _activation_spread(boot.setup))
+            weight += 1 / sure**2
+            total += off / sure**2
+    known = weight + 1 / prior.spread**2
+    return Term(prior.nbytes + total / known, sqrt(1 / known))
+
+
+def _other_off(boot: Boot) -> float | None:
+    """What the KV cache did not get and no term explains.
+
+    A boot does not say whether it compiled: the peak that explains it better is taken.
+    """
+    told, setup = boot.facts.kv_cache_bytes, boot.setup
+    if told is None or setup.card is None or setup.kv_cache_bytes:
+        return None
+    graphs = (boot.facts.graph_bytes or _graph_bytes(setup)) if setup.graphs_budgeted else 0.0
+    left = requested_bytes(setup) - told - (boot.facts.weights_bytes or weights_bytes(setup)) - graphs
+    expected = _prior(setup, cold=True).other.nbytes
+    peaks = (activation_bytes(setup, cold=True), activation_bytes(setup, cold=False))
+    return min((left - peak - expected for peak in peaks), key=abs)
+
+
+def _kept_off(boot: Boot) -> float | None:
+    """What the card has in use beyond all terms."""
+    facts, prior = boot.facts, _prior(boot.setup, cold=True)
+    if facts.device_used_bytes is None or facts.kv_cache_bytes is None:
+        return None
+    graphs = facts.graph_bytes if facts.graph_bytes is not None else prior.graphs.nbytes
+    return (facts.device_used_bytes - facts.kv_cache_bytes - (facts.weights_bytes or prior.weights.nbytes) - graphs
+            - prior.context.nbytes - prior.other.nbytes - prior.kept.nbytes)  # fmt: skip
+
+
+def requested_bytes(setup: Setup) -> int:
+    """What vLLM asks for: the share of what CUDA sees of the card, rounded up."""
+    return ceil((setup.card.cuda_bytes if setup.card else 0) * setup.utilization)

@@ -1,0 +1,142 @@
+"""`dyno plan` as it is typed."""
+
+import json
+import random
+
+import pytest
+from models import DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN3_4B, QWEN35_27B
+
+from dyno.cli.main import run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DYNO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def write(config):
+        path = tmp_path / "model"
+        path.mkdir(exist_ok=True)
+        (path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+        return str(path)
+
+    return write
+
+
+def test_json_has_the_stable_fields_also_when_it_does_not_fit(folder, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 4090 Laptop", "--vllm", "0.26.0", "--json"]
+    assert run([*words, "--set", "max-model-len=8192"]) == 0
+    fits = json.loads(capsys.readouterr().out)
+    assert set(fits["memory"]) >= {
+        "weights_bytes", "kv_bytes_per_token", "kv_cache_bytes", "kv_cache_tokens", "max_concurrency",
+        "activation_bytes", "graph_bytes", "device_used_bytes", "low_bytes", "high_bytes",
+    }  # fmt: skip
+    assert fits["rejected"] == []
+    assert fits["latency"] is None
+    assert {each["name"] for each in fits["candidates"]} >= {"fp8 KV cache", "fp8 weights", "eager"}
+    assert run([*words, "--set", "gpu_memory_utilization=0.5"]) == 1
+    refused = json.loads(capsys.readouterr().out)
+    assert len(refused["rejected"]) == 1
+    assert refused["memory"]["weights_bytes"] == fits["memory"]["weights_bytes"]
+
+
+def test_text_has_the_budget_the_grid_and_what_is_not_said(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 5090", "--grid", "max_model_len,concurrency", "--concurrency", "8"]
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    assert "weights" in text
+    assert "largest that fits: max_model_len 40,960" in text
+    assert "not predicted by this version" in text
+    assert "32,768" in text
+
+
+def test_a_limit_on_memory_rejects(folder, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 4090", "--json", "--set", "max_model_len=8192"]
+    assert run([*words, "--limits", "vram=11 GiB"]) == 1
+    assert "limit vram 11 GiB" in json.loads(capsys.readouterr().out)["rejected"][0]
+
+
+def test_the_largest_are_the_largest(folder, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 5070", "--vllm", "0.26", "--json"]
+    run([*words, "--set", "max_num_seqs=32"])
+    length = json.loads(capsys.readouterr().out)["largest"]["max_model_len"]
+    assert length % 16 == 0
+    assert run([*words, "--set", "max_num_seqs=32", "--set", f"max_model_len={length}"]) == 0
+    assert run([*words, "--set", "max_num_seqs=32", "--set", f"max_model_len={length + 1}"]) == 1
+    capsys.readouterr()
+
+
+def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
+    seen = tmp_path / "seen.json"
+    seen.write_text(json.dumps([{
+        "model": QWEN3_4B, "gpu": "NVIDIA H200", "engine_version": "0.26.0", "points": [],
+        "args": ["--max-model-len", "40960", "--load-format=dummy", "--quantization", "fp8"],
+        "facts": {"weights_bytes": 4531190497, "kv_cache_bytes": 132246053990, "graph_bytes": 1009317315},
+    }]))  # fmt: skip
+    words = ["plan", folder(QWEN3_4B), "--gpu", "H200", "--vllm", "0.26.0", "--json"]
+    assert run(words) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert run([*words, "--observed", str(seen)]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["boots"] == 1
+    assert before["memory"]["kv_cache_bytes"] - after["memory"]["kv_cache_bytes"] > 100 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--gpu", "RTX 4900"], "'RTX 4900' is not in the table; did you mean 'RTX 4090'"),
+        (["--gpu", "H200", "--set", "max_num_seq=4"], "did you mean 'max_num_seqs'?"),
+        (["--gpu", "H200", "--set", "max_num_seqs"], "is not FLAG=VALUE"),
+        (["--gpu", "H200", "--set", "max_num_seqs=many"], "'many' is not a whole number"),
+        (["--gpu", "H200", "--set", "enforce_eager=1"], "is not true or false"),
+        (["--gpu", "H200", "--vllm", "newest"], "'newest' is not a vLLM release"),
+        (["--gpu", "H200", "--grid", "x"], "is not max_model_len,concurrency"),
+        (["--gpu", "H200", "--limits", "vram=much"], "vram: 'much' is not"),
+        (["--gpu", "H200", "--hardware", "h.json"], "name one of them"),
+        (["--hardware", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["--gpu", "H200", "--observed", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["--gpu", "H200", "--concurrency", "0"], "concurrency: 0 must be at least 1"),
+    ],
+)
+def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
+    assert run(["plan", folder(QWEN3_4B), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"architectures": ["Qwen9ForCausalLM"]},
+            "its architecture Qwen9ForCausalLM is not one whose shape Dyno knows",
+        ),
+        ({"num_attention_heads": -32}, "num_attention_heads is -32"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
+        ({"hidden_size": 10**30}, "hidden_size is 1000000"),
+        ({"intermediate_size": "wide"}, "intermediate_size is 'wide'"),
+        ({"layer_types": ["full_attention"]}, "layer_types has 1 entries for 36 layers"),
+        ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+    ],
+)
+def test_an_absurd_config_is_refused_by_its_field(folder, capsys, change, message):
+    assert run(["plan", folder({**QWEN3_4B, **change}), "--gpu", "H200"]) == 2
+    assert message in capsys.readouterr().err
+
+
+STRANGE = (None, True, -1, 0, 1, 2**31, 10**40, 0.5, "", "x", [], ["x"], {}, {"x": 1}, float("inf"))
+
+
+def test_no_config_ends_in_anything_but_an_answer_or_one_message(folder, capsys):
+    """Every field of five families set to strange things, in turn and in pairs drawn with a fixed seed."""
+    drawn = random.Random(6)
+    families = [QWEN3_4B, DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, {**QWEN35_27B["text_config"], **QWEN35_27B}]
+    for config in families:
+        for field in config:
+            broken = {**config, field: drawn.choice(STRANGE), drawn.choice(list(config)): drawn.choice(STRANGE)}
+            code = run(["plan", folder(broken), "--gpu", "H200", "--json"])
+            said = capsys.readouterr()
+            assert code in (0, 1, 2), (broken, said.err)
+            assert json.loads(said.out)

@@ -1,0 +1,51 @@
+"""Against what the makers and others publish of their models."""
+
+import pytest
+from models import (
+    DEEPSEEK_V3,
+    GEMMA_3_1B,
+    GPT_OSS_20B,
+    LLAMA_8B,
+    NEMOTRON_3_NANO,
+    QWEN3_4B,
+    QWEN3_30B_A3B,
+    QWEN35_27B,
+    read,
+    setup,
+)
+
+from dyno.predict.kv_cache import bytes_per_token
+
+
+@pytest.mark.parametrize(
+    ("config", "total", "active"),
+    [
+        (QWEN3_4B, 4.022, 4.022), (LLAMA_8B, 8.03, 8.03), (GEMMA_3_1B, 1.0, 1.0), (DEEPSEEK_V3, 671.0, 37.6),
+        (QWEN3_30B_A3B, 30.53, 3.35), (GPT_OSS_20B, 20.9, 4.2), (NEMOTRON_3_NANO, 31.6, 3.58), (QWEN35_27B, 26.9, 26.9),
+    ],
+)  # fmt: skip
+def test_the_parameters_are_those_that_are_published(config, total, active):
+    spec = read(config)
+    assert spec.parameters / 1e9 == pytest.approx(total, rel=0.003)
+    assert spec.active_parameters / 1e9 == pytest.approx(active, rel=0.003)
+
+
+@pytest.mark.parametrize(
+    ("config", "kib"),
+    [
+        (QWEN3_4B, 144.0), (DEEPSEEK_V3, 68.625), (GPT_OSS_20B, 24.0), (GEMMA_3_1B, 4.0), (QWEN35_27B, 64.0),
+        (NEMOTRON_3_NANO, 6.0), (QWEN3_30B_A3B, 96.0), (LLAMA_8B, 128.0),
+    ],
+)  # fmt: skip
+def test_a_token_costs_what_public_tables_say(config, kib):
+    assert bytes_per_token(setup(config)) / 1024 == kib
+
+
+def test_a_latent_is_kept_whole_by_every_card_and_heads_are_shared_out():
+    assert bytes_per_token(setup(DEEPSEEK_V3, tensor_parallel_size=8)) / 1024 == 68.625
+    assert bytes_per_token(setup(LLAMA_8B, tensor_parallel_size=4)) / 1024 == 32.0
+    assert bytes_per_token(setup(QWEN3_30B_A3B, tensor_parallel_size=8)) / 1024 == 24.0  # no less than one head
+
+
+def test_an_unknown_architecture_has_no_shape():
+    assert read({**QWEN3_4B, "architectures": ["Qwen9ForCausalLM"]}).caches == ()

@@ -1,0 +1,120 @@
+"""Against starts of vLLM 0.26 on an H200 and of 0.32 on a CPU, and against vLLM's own refusals."""
+
+import pytest
+from models import GEMMA_3_1B, QWEN3_4B, QWEN35_27B, setup
+
+from dyno.predict.kv_cache import capacity, longest, pool
+from dyno.predict.memory import Host, predict_memory, reasons_against
+from dyno.predict.terms import Boot, Facts
+
+MIB, GIB = 2**20, 2**30
+SMALL = {"gpu_memory_utilization": 0.085, "max_num_batched_tokens": 2048, "max_num_seqs": 256}
+TINY = {
+    **QWEN3_4B, "vocab_size": 4096, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 4,
+    "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 64,
+}  # fmt: skip
+
+# (flags, whether it compiled, weights GiB, KV bytes, graphs, in use), all of a Qwen3-4B.
+STARTS = [
+    ({}, True, 7.56, 128881231135, 1073741824, 140663128064),
+    ({}, False, 7.56, 129085242081, 1073741824, 140812025856),
+    ({"max_num_batched_tokens": 16384}, True, 7.56, 128398047314, 1073741824, 140132548608),
+    ({"max_num_batched_tokens": 16384}, False, 7.56, 128451734405, 1073741824, 140208046080),
+    ({"quantization": "fp8"}, True, 4.22, 132446053990, 1009317315, 140516327424),
+    ({**SMALL, "max_model_len": 4096}, True, 7.56, round(3.36 * GIB), round(0.61 * GIB), 13063 * MIB),
+]
+
+
+@pytest.mark.parametrize(("flags", "compiled", "weights", "kv", "graphs", "used"), STARTS)
+def test_a_start_is_predicted_before_any_was_seen(flags, compiled, weights, kv, graphs, used):
+    memory = predict_memory(setup(QWEN3_4B, **flags))
+    assert memory.weights_bytes / GIB == pytest.approx(weights, abs=0.006)
+    told = memory.kv_cache_bytes if compiled else memory.warm_kv_cache_bytes
+    assert abs(told - kv) < 15 * MIB
+    assert not compiled or memory.low_bytes < kv < memory.high_bytes
+    assert abs(memory.graph_bytes - graphs) < 60 * MIB
+    assert not compiled or abs(memory.device_used_bytes - used) < 100 * MIB
+
+
+def test_an_eager_start_holds_no_compiler_and_no_graphs():
+    memory = predict_memory(setup(TINY, enforce_eager=True, gpu_memory_utilization=0.3, max_model_len=1024))
+    assert abs(memory.kv_cache_bytes - 44431436677) < 40 * MIB
+    assert memory.graph_bytes == 0
+    assert memory.warm_kv_cache_bytes == memory.kv_cache_bytes
+
+
+def test_one_start_corrects_the_prediction_of_another_configuration():
+    seen = Boot(setup(QWEN3_4B, quantization="fp8"), Facts(4531190497, 132446053990 - 200 * MIB, 0, 1209317315))
+    wanted = setup(QWEN3_4B, **SMALL)
+    before, after = predict_memory(wanted), predict_memory(wanted, [seen])
+    assert before.kv_cache_bytes - after.kv_cache_bytes > 100 * MIB
+    assert after.graph_bytes > 1.1 * before.graph_bytes
+    assert after.high_bytes - after.low_bytes < before.high_bytes - before.low_bytes
+
+
+def test_a_start_on_another_card_corrects_nothing():
+    from dyno.hardware.gpus import find_card
+
+    seen = Boot(setup(QWEN3_4B, card=find_card("RTX 4090")), Facts(8117488189, 10 * GIB, 0, GIB, 20 * GIB))
+    assert predict_memory(setup(QWEN3_4B), [seen]) == predict_memory(setup(QWEN3_4B))
+
+
+@pytest.mark.parametrize(("dtype", "tokens"), [("auto", 262144), ("fp8", 524288)])
+def test_the_cpu_engine_is_exact_with_a_space(dtype, tokens):
+    asked = setup(TINY, (0, 32), None, [("VLLM_CPU_KVCACHE_SPACE", "1")], max_model_len=4096, kv_cache_dtype=dtype)
+    memory = predict_memory(asked)
+    assert (memory.kv_cache_tokens, memory.max_concurrency) == (tokens, tokens / 4096)
+    assert memory.low_bytes == memory.kv_cache_bytes == memory.high_bytes == GIB
+
+
+def test_a_length_that_vllm_refuses_is_refused_with_the_longest_that_fits():
+    asked = setup(QWEN3_4B, **SMALL, max_model_len=40960)
+    (reason,) = reasons_against(asked, predict_memory(asked))
+    assert "needs 5.62 GiB" in reason
+    assert int(reason.rpartition(" ")[2]) == pytest.approx(24448, rel=0.02)  # vLLM's own estimate
+    fits = setup(QWEN3_4B, **SMALL, max_model_len=24000)
+    assert reasons_against(fits, predict_memory(fits)) == ()
+
+
+def test_what_others_have_in_use_is_in_the_way():
+    asked = setup(QWEN3_4B)
+    host = Host(card_used_bytes=20 * GIB)
+    (first, second) = reasons_against(asked, predict_memory(asked, host=host), host)
+    assert "vLLM asks for 129 GiB" in first
+    assert "would be in use when ready" in second
+
+
+def test_pages_of_a_model_with_windows_are_shared_by_groups():
+    shared = pool(setup(GEMMA_3_1B))
+    assert (shared.layers_per_group, len(shared.groups)) == (4, 7)  # 4 global layers, 22 sliding in 6 groups
+    asked = setup(GEMMA_3_1B, max_model_len=32768)
+    a_window = (512 - 1 + 2 * 8192) / 16
+    assert shared.blocks_per_request(asked, 32768) == pytest.approx(32768 / 16 + 6 * (a_window + 1), abs=6)
+    tokens, concurrency = capacity(asked, GIB, 32768)
+    assert tokens == int(concurrency * 32768)
+
+
+def test_without_the_hybrid_manager_windows_are_kept_whole():
+    asked = setup(GEMMA_3_1B, disable_hybrid_kv_cache_manager=True, max_model_len=32768)
+    assert (pool(asked).layers_per_group, len(pool(asked).groups)) == (26, 1)
+
+
+def test_attentions_block_grows_until_it_holds_a_state():
+    """vLLM sets 784 tokens for Qwen3.5-27B's 784-token state: 1,605,632 bytes of 2,048 a token."""
+    shared = pool(setup(QWEN35_27B))
+    state = 30720 * 2 + 786432 * 4
+    assert shared.groups[0].nbytes >= state
+    assert shared.groups[0].nbytes - state < 16 * 4096
+
+
+def test_the_longest_grows_with_the_memory():
+    asked = setup(GEMMA_3_1B)
+    lengths = [longest(asked, size * MIB) for size in (0, 50, 100, 200, 400)]
+    assert lengths == sorted(lengths)
+    assert lengths[0] == 0
+
+
+def test_since_029_the_block_that_is_never_used_does_not_count():
+    block = pool(setup(QWEN3_4B)).bytes_per_block
+    assert longest(setup(QWEN3_4B, (0, 26)), 100 * block) == 1600
+    assert longest(setup(QWEN3_4B, (0, 32)), 100 * block) == 1584
