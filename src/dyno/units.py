@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%°]*)\s*")
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%°/]*)\s*")
 
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
@@ -38,8 +38,13 @@ def parse_celsius(text: str | float) -> float:
 
 
 def parse_rate(text: str | float) -> float:
-    """A bare number, of something a second. ValueError for anything else."""
-    return _parse(text, {"": 1.0}, "a number such as 250")
+    """`250`, `250 tok/s` or `4 req/s`. ValueError for anything else."""
+    return _parse(text, dict.fromkeys(("", "tok/s", "tokens/s", "req/s", "requests/s"), 1.0), "a rate such as 250")
+
+
+def parse_times(text: str | float) -> float:
+    """`1.5x` or `1.5`. ValueError for anything else."""
+    return _parse(text, {"": 1.0, "x": 1.0}, "a ratio such as '1.5x'")
 
 
 def parse_fraction(text: str | float) -> float:

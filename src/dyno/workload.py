@@ -1,11 +1,12 @@
 """What is asked of an engine (Workload), what is best (Objective) and what must hold (Limit)."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dyno.errors import InputError, nearest
-from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_rate, parse_seconds
+from dyno.units import parse_bytes, parse_celsius, parse_fraction, parse_rate, parse_seconds, parse_times
 
 # Requests are made ready before the clock starts, and every answer is kept until it has stopped: a gigabyte or two.
 MOST_TOKENS = 50_000_000
@@ -91,14 +92,20 @@ OBJECTIVES = (*THROUGHPUTS, *(f"{latency}_{statistic}" for latency in LATENCIES 
 
 
 def figure_of(name: str) -> str:
-    """`ttft_p95` -> `ttft_ms.p95`; throughputs keep their name."""
+    """`ttft_p95` -> `ttft_ms.p95`, `ttft@8192` -> `8192.ttft_ms`; throughputs keep their name."""
+    at_length, found, length = name.partition("@")
+    if found:
+        return f"{length}.{at_length}_ms"
     latency, _, statistic = name.partition("_")
     return f"{latency}_ms.{statistic}" if latency in LATENCIES else name
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound every recommended configuration keeps. `bound` in ms, bytes, degrees C, a share, or tokens/s."""
+    """A bound every recommended configuration keeps. `bound` in ms, bytes, degrees C, a share, tokens/s, or a ratio.
+
+    `ttft@8192` is about prompts of that length, one request at a time; `speedup` about the baseline's objective.
+    """
 
     name: str
     bound: float
@@ -117,28 +124,57 @@ _LIMITS: Mapping[str, tuple[Callable[[str | float], float], Literal["at most", "
     "temperature": (parse_celsius, "at most"),
     "accuracy_drop": (parse_fraction, "at most"),
     "ready": (parse_seconds, "at most"),
+    "speedup": (parse_times, "at least"),
 }
+
+SHORTEST_LENGTH = 2048  # of the test `context`, whose prompts double from there
+LONG_OUTPUT = 32  # tokens of its answers
+_AT_LENGTH = re.compile(r"(ttft|tpot|e2el)@(\d+)([Kk]?)")
+
+
+def length_of(limit: Limit) -> int | None:
+    """The prompt length that a limit such as `ttft@8192` is about, None for all others."""
+    _, found, length = limit.name.partition("@")
+    return int(length) if found else None
+
+
+def _limit_name(name: str) -> str:
+    """The name as figures have it: `ttft@8K` is `ttft@8192`. InputError for a length that no test measures."""
+    match = _AT_LENGTH.fullmatch(name)
+    if match is None:
+        return name
+    length = int(match[2]) * (1024 if match[3] else 1)
+    if length < SHORTEST_LENGTH or length & (length - 1):
+        raise InputError(f"limits.{name}: {length} is not a length that the test `context` measures; name 2K, 4K, 8K, "
+                         "16K ... tokens")  # fmt: skip
+    return f"{match[1]}@{length}"
 
 
 def parse_limits(limits: Mapping[str, str | float]) -> tuple[Limit, ...]:
     """`{ttft_p95: 2 s, vram: 11 GiB}` as records. InputError names every unknown limit and unreadable bound."""
-    parsed, problems = [], []
+    parsed: list[Limit] = []
+    problems: list[str] = []
     for name, text in limits.items():
-        if name not in _LIMITS:
-            problems.append(f"limits.{name}: not a known limit{nearest(name, tuple(_LIMITS))}")
-            continue
-        parse, side = _LIMITS[name]
         try:
-            bound = float(parse(text))
+            parsed.append(_limit(name, text))
+        except InputError as error:
+            problems += error.problems
         except ValueError as error:
             problems.append(f"limits.{name}: {error}")
-            continue
-        if bound < 0:
-            problems.append(f"limits.{name}: {text!r} must not be negative")
-        parsed.append(Limit(name, bound, side))
     if problems:
         raise InputError(*problems)
     return tuple(parsed)
+
+
+def _limit(written: str, text: str | float) -> Limit:
+    name = _limit_name(written)
+    known = _LIMITS.get("ttft_p50" if _AT_LENGTH.fullmatch(name) else name)
+    if known is None:
+        raise InputError(f"limits.{name}: not a known limit{nearest(name, tuple(_LIMITS))}")
+    parse, side = known
+    if (bound := float(parse(text))) < 0:
+        raise InputError(f"limits.{name}: {text!r} must not be negative")
+    return Limit(name, bound, side)
 
 
 def latency_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:

@@ -10,10 +10,20 @@ def test_prove_says_what_is_missing(capsys):
     assert "MODEL: missing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--a", "x"], ["--max-pairs", "4"], ["model"], ["--", "--enforce-eager"]])
+@pytest.mark.parametrize("words", [["--a", "x"], ["--margin", "4 %"], ["model"], ["--", "--enforce-eager"]])
 def test_a_resumed_proof_takes_no_new_question(words, capsys):
     assert run(["prove", "--resume", *words]) == 2
     assert "goes on with what was asked" in capsys.readouterr().err
+
+
+def test_a_resumed_proof_says_why_its_maximum_stays_and_what_to_do(capsys):
+    assert run(["prove", "--resume", "--max-pairs", "40"]) == 2
+    assert "start a new proof with --max-pairs 40 and another --study" in capsys.readouterr().err
+
+
+def test_backends_are_what_b_has_beside_a(capsys):
+    assert run(["prove", "m", "--backends", "FLASHINFER", "--b", "--enforce-eager"]) == 2
+    assert "leave out --b" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("margin", ["much", "0 %", "100 %"])

@@ -156,3 +156,32 @@ def test_a_row_without_a_baseline_of_its_block_never_outranks_a_ratio():
     alone = whole(5, "eager", 9000.0, block=2)
     made, spec = journal([*SCREEN, *alone], blocks=2)
     assert screened_best(judge(made, spec, "study"), spec).candidate.name == "fast"
+
+
+def test_a_speedup_over_the_baseline_is_a_floor_that_the_baseline_itself_does_not_reach():
+    made = outcome(SCREEN, limits={"speedup": "1.2x"})
+    assert [row.checks[0].met for row in made.rows] == [False, False, True]
+    assert outcome(SCREEN, limits={"speedup": "1.5x"}).recommended is None
+
+
+def test_a_limit_at_a_prompt_length_adds_the_test_that_measures_it_and_is_held_against_it():
+    long = step(0, "baseline", "context", figures={"8192.ttft_ms": 2500.0, "ttft_ms.p50": 9.0})
+    made, spec = journal([*whole(0, "baseline"), long], limits={"ttft@8K": "2 s"})
+    assert "context" in spec.tests
+    check = judge(made, spec, "study").rows[0].checks[0]
+    assert (check.value, check.met) == (2500.0, False)
+
+
+def test_throughput_at_the_limits_is_what_ranks_and_nothing_is_recommended_where_it_is_nothing():
+    def at(launch, name, rate, clients, ttft):
+        figures = {"output_throughput": rate, "capacity_concurrency": clients, "ttft_ms.p95": ttft}
+        return step(launch, name, figures=figures)
+
+    keep = {"limits": {"ttft_p95": "1 s"}}
+    none = [at(0, "baseline", 0.0, 0.0, 1500), at(1, "eager", 0.0, 0.0, 1200)]
+    assert outcome(none, **keep).recommended is None
+    made = outcome([*none[:1], at(1, "eager", 90.0, 7.5, 990)], **keep)
+    assert made.at_limits
+    assert made.recommended.candidate.name == "eager"
+    assert not outcome(none, **keep, workload={"concurrency": 4}).at_limits
+    assert not outcome(none, limits={"vram": "1 GiB"}).at_limits

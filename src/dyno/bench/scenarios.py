@@ -3,25 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from dyno.bench import stats
+from dyno.bench.audit import bound_reasons
 from dyno.bench.concurrency import find_capacity, throughput_within
 from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
-from dyno.bench.loadgen import Progress
-from dyno.bench.record import Load, ScenarioResult, Target
+from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, figures_of, result_of, seed_of
 from dyno.errors import InputError, nearest
-from dyno.workload import Workload
+from dyno.workload import LONG_OUTPUT, SHORTEST_LENGTH, Limit, Workload, length_of
 
 _LONG = (32768, 16384, 8192)
-_SINGLE_OUTPUT, _LONG_OUTPUT = 64, 32
+_SINGLE_OUTPUT = 64
 _PREFIX, _SUFFIX = 2048, 32
-_SHORTEST_POWER, _A_LENGTH = 11, 3  # 2K tokens, requests of each length
+_A_LENGTH = 3  # requests of each length
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def _throughput(workload: Workload, _: int | None) -> Load:
 
 
 def _long_context(_: Workload, max_model_len: int | None) -> Load:
-    return Load(1, 2, long_input_len(max_model_len, _LONG_OUTPUT), _LONG_OUTPUT, seed=0)
+    return Load(1, 2, long_input_len(max_model_len, LONG_OUTPUT), LONG_OUTPUT, seed=0)
 
 
 def _prefix_reuse(_: Workload, max_model_len: int | None) -> Load:
@@ -82,16 +81,22 @@ OF_ONE_LOAD: Mapping[str, Scenario] = MappingProxyType({
 })  # fmt: skip
 
 
-def context_lengths(max_model_len: int | None) -> tuple[int, ...]:
-    """2K, 4K, 8K ... as far as `max_model_len` holds, up to 8K when nothing is known; else the one that fits."""
-    room = _LONG[-1] if max_model_len is None else max(1, max_model_len - _LONG_OUTPUT)
-    return tuple(1 << power for power in range(_SHORTEST_POWER, room.bit_length())) or (1 << (room.bit_length() - 1),)
+def context_lengths(max_model_len: int | None, limits: Sequence[Limit] = ()) -> tuple[int, ...]:
+    """2K, 4K, 8K ... as far as the longest that a limit names, else as `max_model_len` holds; else the one that fits.
+
+    Up to 8K when nothing is known.
+    """
+    room = _LONG[-1] if max_model_len is None else max(1, max_model_len - LONG_OUTPUT)
+    named = max((length for limit in limits if (length := length_of(limit))), default=room)
+    shortest = SHORTEST_LENGTH.bit_length() - 1
+    lengths = tuple(1 << power for power in range(shortest, min(room, named).bit_length()))
+    return lengths or (1 << (room.bit_length() - 1),)
 
 
 def _context(run: Run) -> ScenarioResult:
     """Prompts that double in length, one request at a time; the latencies without a length are the longest's."""
-    return ladder_result([run.measure(f"context-{length}", Load(1, _A_LENGTH, length, _LONG_OUTPUT, seed=0))
-                          for length in context_lengths(run.max_model_len)])  # fmt: skip
+    return ladder_result([run.measure(f"context-{length}", Load(1, _A_LENGTH, length, LONG_OUTPUT, seed=0))
+                          for length in context_lengths(run.max_model_len, run.limits)])  # fmt: skip
 
 
 def ladder_result(parts: Sequence[Part]) -> ScenarioResult:
@@ -141,10 +146,5 @@ def run_test(name: str, run: Run) -> ScenarioResult:
     """Puts a server to one test. DynoError when it cannot be reached or refuses a warm-up, InputError if unknown."""
     if name not in SCENARIOS:
         raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(SCENARIOS))}")
-    return SCENARIOS[name](run)
-
-
-def run_scenario(name: str, target: Target, workload: Workload, seed: int, max_model_len: int | None,
-                 raw_folder: Path | None, on_progress: Progress | None) -> ScenarioResult:  # fmt: skip
-    """`run_test` where there are neither limits nor a duration."""
-    return run_test(name, Run(target, workload, seed, max_model_len, raw_folder, on_progress))
+    result = SCENARIOS[name](run)
+    return replace(result, void=(*result.void, *bound_reasons(result.figures, run.bounds)))

@@ -4,15 +4,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
 from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
-from dyno.workload import LATENCIES, STATISTICS
-
-if TYPE_CHECKING:
-    from dyno.bench.again import Again
+from dyno.report.matrix import bound_text, check_text
+from dyno.verdict.limits import check_limits
+from dyno.workload import LATENCIES, STATISTICS, Limit
 
 Object = dict[str, Any]
 Results = Mapping[str, ScenarioResult | None]
@@ -67,16 +66,41 @@ def counting() -> Progress | None:
     return show
 
 
-def raw_json(path: Path, again: "Again") -> Object:
-    """The object of `dyno report --raw --json`: tests and loads by their place, each as `dyno bench` told it."""
-    return {"raw": str(path), "scenarios": {name: _nested(result) for name, result in again.tests.items()},
-            "loads": {name: _nested(result) for name, result in again.loads.items()}}  # fmt: skip
+def raw_text(path: Path, as_json: bool) -> str:
+    """What raw files say: tests and, of those of several loads, loads by their place, each as `dyno bench` told it."""
+    import json
+
+    from dyno.bench.again import measured_again
+
+    again = measured_again(path)
+    if not as_json:
+        return results_text(again.tests or again.loads)
+    told: Object = {"raw": str(path), "scenarios": {name: _nested(result) for name, result in again.tests.items()},
+                    "loads": {name: _nested(result) for name, result in again.loads.items()}}  # fmt: skip
+    return json.dumps(told, indent=2)
 
 
 def void_reasons(results: Results) -> list[str]:
     """Every reason why some of it proves nothing, with the test where there are several. Failed requests are among."""
     return [f"{name}: {reason}" if len(results) > 1 else reason
             for name, result in results.items() if result is not None for reason in result.void]  # fmt: skip
+
+
+def missed_limits(results: Results, limits: Sequence[Limit]) -> list[str]:
+    """The limits that a test's figures do not keep, in words; of `concurrency` it is that not one client keeps them."""
+    missed = []
+    for name, result in results.items():
+        figures = {} if result is None else result.figures
+        if name == "concurrency" and figures.get("capacity_concurrency") == 0:
+            missed.append(f"{name}: not even one client keeps the limits")
+        if name in _HELD:
+            missed += [f"{name}: {check_text(check)} ({bound_text(check.limit)})"
+                       for check in check_limits(limits, figures) if not check.met]  # fmt: skip
+    return missed
+
+
+# The tests of the workload's own load, whose figures limits are about.
+_HELD = ("throughput", "sustained", "soak")
 
 
 def results_text(results: Results) -> str:

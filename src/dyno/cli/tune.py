@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dyno.cli.options import Words, given, named, workload_of
+from dyno.cli.options import SHARED_HOST, SILENCE, Words, given, named, workload_of
 from dyno.errors import InputError
 
 
@@ -33,11 +33,14 @@ def tune(
     allow_output_change: Annotated[bool, typer.Option(help="Recommend what can change the output, too.")] = False,
     engine: Annotated[str | None, typer.Option(help="An engine environment other than the one in use.")] = None,
     device: Annotated[str | None, typer.Option(help="The card, by UUID or index.")] = None,
+    silence: Annotated[str | None, typer.Option(help=SILENCE)] = None,
+    shared_host: Annotated[bool, typer.Option("--shared-host", help=SHARED_HOST)] = False,
     study: Annotated[Path | None, typer.Option(help="The study's folder (./studies/NAME).")] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on with a study where it stopped (--study, else the newest).")
     ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would run and how long it may take.")] = False,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Launch also what lint finds an error in.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
@@ -55,17 +58,18 @@ def tune(
         model=None if from_file else model, objective=objective, limits=named(limit, "--limit", "="), baseline=baseline,
         weights=named(weight, "--weight", "="),
         candidates=named(candidate, "--candidate", ":"), tests=test, pairs=pairs, budget=budget, seed=seed,
-        allow_output_change=allow_output_change or None, engine=engine, device=device,
+        allow_output_change=allow_output_change or None, silence=silence,
+        shared_host=shared_host or None, engine=engine, device=device,
         workload=workload_of(workload, input_len, output_len, concurrency, requests),
         pinned=shlex.join(context.obj) if context.obj else None,
     )  # fmt: skip
     host = running.read_host()
     if dry_run:
-        running.show_plan(asked, host)
+        running.show_plan(asked, host, not no_lint)
         return
     folder = (
         running.go_on(study, asked, host)
         if resume
-        else running.start(study, asked, host, Path(model).stem if from_file and model else None)
+        else running.start(study, asked, host, Path(model).stem if from_file and model else None, lint=not no_lint)
     )
     running.show(folder, as_json)

@@ -13,6 +13,7 @@ from dyno.report.evidence import Line, Series, means
 # texts take their colour from the page.
 GREY, BLUE, ORANGE, GREEN = "#8a94a6", "#2f7de1", "#d9730d", "#1f9e77"
 SIDES = (ORANGE, BLUE)  # the baseline, and what it is compared with
+WIDTHS = {ORANGE: 4, BLUE: 2}  # the baseline is drawn first, and seen beneath a line that is equal
 
 # A line of more points is drawn as means of neighbours, a distribution at as many equal steps: the rule of the page.
 MOST_POINTS, CDF_STEPS = 400, 200
@@ -34,12 +35,13 @@ def numbers(values: Series | Sequence[float]) -> list[float]:
     return [float(f"{value:.7g}") for value in values]
 
 
-def line(name: str, points: Line, colour: str, unit: str, dash: str = "solid") -> Figure:
+def line(name: str, points: Line, colour: str, unit: str, dash: str = "solid",
+         width: float = 2) -> Figure:  # fmt: skip
     """A line of at most MOST_POINTS points; with few of them each is marked."""
     x, y = means(points, MOST_POINTS)
     mode = "lines+markers" if len(x) <= 40 else "lines"
     return {"type": "scatter", "mode": mode, "name": escape(name), "x": numbers(x), "y": numbers(y),
-            "line": {"color": colour, "width": 2, "dash": dash}, "marker": {"size": 5, "color": colour},
+            "line": {"color": colour, "width": width, "dash": dash}, "marker": {"size": 3 + width, "color": colour},
             "hovertemplate": f"{escape(name)}<br>%{{y}} {unit} at %{{x}}<extra></extra>"}  # fmt: skip
 
 

@@ -71,6 +71,7 @@ class Timeline:
 
     launch: int
     lines: Mapping[str, Line]
+    joules_per_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,9 @@ class _Reader:
     def timeline(self, step: Step | None) -> Timeline | None:
         """The load of the test's own name over time."""
         kept = None if step is None else self._kept(step)
-        return None if kept is None or step is None else Timeline(step.launch, dict(kept.lines()))
+        return (
+            None if kept is None or step is None else Timeline(step.launch, dict(kept.lines()), kept.joules_per_token())
+        )
 
     def latencies(self, steps: Sequence[Step]) -> dict[str, Series]:
         """Latencies of the requests of all these launches together."""
@@ -203,13 +206,30 @@ class _Load:
         if "engine.cpu_s" in columns and len(at_ns) > 1:
             yield from self._told("engine_cpu", at_ns[1:], np.diff(columns["engine.cpu_s"]) / (np.diff(at_ns) / 1e9))
 
+    def joules_per_token(self) -> float | None:
+        """What the card took on average, times the load's duration, over its output tokens; None where unknown."""
+        tokens, samples = stats.total(self._records.output_tokens), self._samples
+        if samples is None or not tokens or "card.energy_j" not in samples.columns:
+            return None
+        begin, end = self._span_ns
+        joules, at_ns = samples.columns["card.energy_j"], samples.at_ns
+        known = (at_ns >= begin) & (at_ns <= end) & ~np.isnan(joules)
+        if known.sum() < 2:
+            return None
+        joules, at_ns = joules[known], at_ns[known]
+        return float((joules[-1] - joules[0]) / (at_ns[-1] - at_ns[0])) * (end - begin) / tokens
+
+    @property
+    def _span_ns(self) -> tuple[int, int]:
+        return int(self._records.sent_ns.min()), int(self._records.last_byte_ns.max())
+
     @cached_property
     def _begin_ns(self) -> int:
-        return begun_ns(self._records) if self._sustained else int(self._records.sent_ns.min())
+        return begun_ns(self._records) if self._sustained else self._span_ns[0]
 
     def _told(self, name: str, at_ns: NDArray[np.int64], values: Series) -> Iterator[tuple[str, Line]]:
         """The line between the load's first and last moment, where enough of it is known."""
-        inside = (at_ns >= self._begin_ns) & (at_ns <= self._records.last_byte_ns.max()) & ~np.isnan(values)
+        inside = (at_ns >= self._begin_ns) & (at_ns <= self._span_ns[1]) & ~np.isnan(values)
         if inside.sum() >= _FEWEST_READINGS:
             yield name, ((at_ns[inside] - self._begin_ns) / 1e9, values[inside])
 

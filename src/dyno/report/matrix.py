@@ -133,4 +133,9 @@ def in_unit(name: str, value: float) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of a limit, an objective or a figure that is a plain number."""
-    return {"output_throughput": "tok/s", "request_throughput": "req/s", "temperature": "°C"}.get(name, "ms")
+    return {
+        "output_throughput": "tok/s",
+        "request_throughput": "req/s",
+        "temperature": "°C",
+        "speedup": "times the baseline",
+    }.get(name, "ms")

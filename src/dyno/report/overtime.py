@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import isnan
 
-from dyno.report.chart import GREY, SIDES, Chart, Figure, layout, line, straight
+from dyno.report.chart import GREY, SIDES, WIDTHS, Chart, Figure, layout, line, straight
 from dyno.report.evidence import Line, Side, Timeline
 from dyno.report.matrix import number
 from dyno.report.tables import growth_text, leak
@@ -11,7 +11,7 @@ from dyno.study.outcome import Outcome
 
 _SECONDS = "seconds since the load began"
 _QUANTITIES = {  # heading, how to read it, unit
-    "output_throughput": ("Throughput", "Output tokens a second, by the stamps of the tokens.", "tok/s"),
+    "output_throughput": ("Throughput over time", "Output tokens a second, by the stamps of the tokens.", "tok/s"),
     "waiting": ("Queue", "Requests that vLLM has taken and not yet scheduled.", "requests"),
     "running": ("Under way", "Requests that vLLM works on.", "requests"),
     "kv_usage": ("KV cache in use", "At 100 % requests wait, or are put aside and begun anew.", "% of the cache"),
@@ -35,7 +35,7 @@ def load_charts(sides: Sequence[Side]) -> tuple[Chart, ...]:
 
 def _over_time(quantity: str, loads: Sequence[tuple[str, Timeline, str]]) -> Chart:
     title, caption, unit = _QUANTITIES[quantity]
-    traces = [line(f"{name}, launch {load.launch}", load.lines[quantity], colour, unit)
+    traces = [line(f"{name}, launch {load.launch}", load.lines[quantity], colour, unit, width=WIDTHS[colour])
               for name, load, colour in loads if quantity in load.lines]  # fmt: skip
     return Chart(title, caption, {"data": traces, "layout": _timed(quantity)})
 
@@ -84,6 +84,8 @@ def _moment(seconds: float, points: Line) -> Figure:
 
 def _beside(side: Side, load: Timeline, quantity: str, figures: dict[str, float | None], colour: str) -> Chart:
     title, caption, unit = _QUANTITIES[quantity]
+    if quantity == "power" and load.joules_per_token is not None:
+        caption += f" {load.joules_per_token:.3g} J a token."
     points, change = load.lines[quantity], figures.get("change_s")
     traces = [line(side.name, points, colour, unit)]
     if change is not None:

@@ -104,9 +104,10 @@ def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
     mine = [step for step in steps if step.candidate == candidate.name]
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine)
+    ratio = _screen_ratio(candidate.name, steps, spec.objective)
+    speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
-               check_limits(spec.limits, _for_limits(metrics)),
-               _screen_ratio(candidate.name, steps, spec.objective))  # fmt: skip
+               check_limits(spec.limits, _for_limits(metrics) | {"speedup": speedup}), ratio)  # fmt: skip
 
 
 def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
@@ -127,12 +128,13 @@ def _state(mine: Sequence[Step]) -> tuple[RowState, str | None]:
     throughput = [step for step in mine if step.scenario == "throughput"]
     if any(step.state == "complete" for step in throughput):
         return "complete", None
-    return ("void", "; ".join(throughput[0].void)) if throughput else ("pending", None)
+    return ("void", "; ".join(throughput[-1].void)) if throughput else ("pending", None)
 
 
 def _for_limits(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The figures limits are read from: those of the workload's own load, and the peaks of all tests."""
-    flat = dict(metrics.get("throughput", {}))
+    """The figures limits are read from: the workload's own load, prompts of given lengths, and peaks of all tests."""
+    lengths = {name: value for name, value in metrics.get("context", {}).items() if name[:1].isdecimal()}
+    flat = dict(metrics.get("throughput", {})) | lengths
     for name in PEAKS:
         known = [value for figures in metrics.values() if (value := figures.get(name)) is not None]
         flat[name] = max(known, default=None)

@@ -11,12 +11,15 @@ from dyno.engine.catalog import Catalog, parse_changes, parse_command
 from dyno.engine.environment import Environment, current_environment, load_catalog, load_environment
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu, Hardware
+from dyno.lint.check import Judge
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
+from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
 from dyno.study.trial import Candidate
 from dyno.verdict.limits import refuse_unmeasurable
+from dyno.workload import LONG_OUTPUT, length_of
 
 T = TypeVar("T")
 
@@ -107,7 +110,8 @@ def _candidates(
         if spec.candidates is not None
         else _known(suggestions(environment.platform, card.capability if card else None,
                                 card.memory_total_bytes if card else None,
-                                bool(model and model.quantization)), catalog, path, pinned)
+                                bool(model and model.quantization)), catalog, path, pinned,
+                    judge_for(catalog, environment.platform, card, model))
     )  # fmt: skip
     none = EngineArgs(path)
     if lean:
@@ -147,16 +151,13 @@ def _path(spec: StudySpec) -> str:
 
 
 def _known(
-    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None
+    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None, judge: Judge
 ) -> tuple[Suggestion, ...]:
-    """The suggestions that this release has the flags for and that leave alone what the user pinned."""
+    """The suggestions that this release takes and that leave alone what the user pinned."""
     fit = []
-    for suggestion in table:
-        try:
-            change = parse_changes(suggestion.change, catalog, path)
-        except InputError:
-            continue
-        pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    for suggestion in launchable(table, catalog, path, judge):
+        change = parse_changes(suggestion.change, catalog, path)
         if not pins & {name for name, _ in (*change.flags, *change.env)}:
             fit.append(suggestion)
     return tuple(fit)
@@ -191,13 +192,16 @@ def _measurable(card: Gpu | None) -> set[str]:
 
 
 def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
-    needed = spec.workload.input_len + spec.workload.output_len
+    wanted = spec.workload.input_len + spec.workload.output_len
+    needed = [(wanted, "the workload needs", "ask for shorter prompts or answers, or raise it")]
+    needed += [(length + LONG_OUTPUT, f"limits.{limit.name} needs", "name a shorter length, or raise it")
+               for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
     first: dict[object, str] = {}  # of the candidates that share a limit one is enough
     for candidate in candidates:
         first.setdefault(candidate.args.flag("max_model_len") or model.max_position_embeddings, candidate.name)
-    return [f"{name}: the workload needs {needed} tokens a request, but max_model_len is {limit}; "
-            "ask for shorter prompts or answers, or raise it"
-            for limit, name in first.items() if isinstance(limit, int) and 0 < limit < needed]  # fmt: skip
+    return [f"{name}: {what} {tokens} tokens a request, but max_model_len is {limit}; {remedy}"
+            for tokens, what, remedy in needed
+            for limit, name in first.items() if isinstance(limit, int) and 0 < limit < tokens]  # fmt: skip
 
 
 def _no_weights(candidates: tuple[Candidate, ...], model: ModelSpec) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import Strict
 from dyno.errors import InputError, nearest
 from dyno.units import parse_fraction, parse_seconds
 from dyno.verdict.compare import EQUIVALENCE_MARGIN
-from dyno.workload import Limit, Objective, Workload, latency_limits, parse_limits, workload_from
+from dyno.workload import Limit, Objective, Workload, latency_limits, length_of, parse_limits, workload_from
 
 TESTS = ("startup", "ttft", "throughput", "long_context", "prefix_reuse", "memory")
 
@@ -72,10 +72,12 @@ class SpecFile:
     budget: Quantity | None = None
     seed: Whole = 0
     allow_output_change: bool = False
+    shared_host: bool = False
     engine: str | None = None
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
     duration: Quantity | None = None
+    silence: Quantity = "5 min"
     weights: dict[str, Quantity] = field(default_factory=dict)
     prove: ProveFile | None = None
 
@@ -106,9 +108,11 @@ class StudySpec:
     budget_s: float | None
     seed: int
     allow_output_change: bool
+    shared_host: bool  # neighbours never end: what they take is noted, and voids nothing
     engine: str | None
     device: str | None
     ready_timeout_s: float
+    silence_s: float  # without a byte, after which a request has failed
     duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
@@ -240,11 +244,13 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     workload = parsed("workload", lambda: _workload(written.workload))
     objective = parsed("objective", lambda: Objective(written.objective))
     limits = parsed("limits", lambda: parse_limits(written.limits))
-    tests = parsed("tests", lambda: _tests(written.tests))
+    lengths = any(length_of(limit) for limit in limits or ())
+    tests = parsed("tests", lambda: _tests((*written.tests, *(["context"] if lengths else []))))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
+    silence_s = parsed("silence", lambda: _positive_seconds(written.silence))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
     weights = parsed("weights", lambda: _weights(written.weights))
     prove = parsed("prove", lambda: _prove(written))
@@ -255,20 +261,25 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     spec = StudySpec(
         model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
-        allow_output_change=written.allow_output_change, engine=written.engine,
+        allow_output_change=written.allow_output_change, shared_host=written.shared_host, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
+        ready_timeout_s=timeout_s, silence_s=silence_s or 0.0, duration_s=duration_s, weights=weights or (),
+        prove=prove,
         clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
     )  # fmt: skip
-    problems += _at_no_concurrency(spec)
+    problems += _not_in_a_proof(spec)
     return spec
 
 
-def _at_no_concurrency(spec: StudySpec) -> list[str]:
-    """Latencies that a proof at the limits cannot ask for: there they are what the limits say."""
-    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.prove else []
-    return [f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
-            "say how many there are (--concurrency)" for name in asked if spec.at_limits]  # fmt: skip
+def _not_in_a_proof(spec: StudySpec) -> list[str]:
+    """What a proof, whose launches take the workload's own load alone, cannot be asked."""
+    if spec.prove is None:
+        return []
+    asked = [metric.name for metric in spec.prove.metrics if not metric.higher_is_better] if spec.at_limits else []
+    other = [limit.name for limit in spec.limits if length_of(limit) or limit.name == "speedup"]
+    return [*(f"prove.metrics: {name} cannot be compared where the number of clients follows from the limits; "
+              "say how many there are (--concurrency)" for name in asked),
+            *(f"limits.{name}: a proof does not measure that; tune does" for name in other)]  # fmt: skip
 
 
 def _workload(written: str | WorkloadFile) -> Workload:

@@ -22,6 +22,7 @@ _FIGURES: Mapping[str, str] = {
     "ram": "rss_peak_bytes",
     "temperature": "temperature_peak_c",
     "ready": "ready_s",
+    "speedup": "speedup",
 }
 
 # What makes a limit measurable that every machine and every engine does not offer.
