@@ -22,7 +22,7 @@
 enum { CONNECTIONS = 4096, REQUESTS = 1 << 20, BODY = 1 << 17, LISTENER = CONNECTIONS, LOOK_EVERY_NS = 20000 };
 
 typedef struct { long read_ns, first_ns, last_ns; int tokens; } Request;
-typedef struct { int fd, have, left, serial; long due_ns; char *body; } Connection;
+typedef struct { int fd, have, left, serial; long due_ns; char *body; } Connection;  /* fd is -1 once it was closed */
 
 static Connection connections[CONNECTIONS];
 static Request requests[REQUESTS];
@@ -112,10 +112,14 @@ static void hear(Connection *c, long step_ns) {
 static void greet(int listener) {
     int fd = accept4(listener, 0, 0, SOCK_NONBLOCK), on = 1;
     if (fd < 0) return;
-    if (opened == CONNECTIONS) { close(fd); return; }
+    int free = 0;
+    while (free < opened && connections[free].fd >= 0) free++;
+    if (free == CONNECTIONS) { close(fd); return; }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    connections[opened] = (Connection){.fd = fd, .body = malloc(BODY)};
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = opened++};
+    char *body = free < opened ? connections[free].body : malloc(BODY);
+    if (free == opened) opened++;
+    connections[free] = (Connection){.fd = fd, .body = body};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = free};
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 

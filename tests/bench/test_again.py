@@ -26,7 +26,7 @@ WORKLOAD = Workload("small", input_len=64, output_len=8, concurrency=4, num_requ
 @pytest.fixture
 def run(engine, tmp_path):
     """Any test of the set on a fake engine, with everything kept."""
-    target = Target(engine(FAKE_TTFT_MS="4"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="4"), "m", token_ids=(100, 4000), shared_host=True)
     return Run(target, WORKLOAD, 5, 4160, tmp_path / "raw", limits=parse_limits({"ttft_p95": "30 ms"}), duration_s=1.5,
                gauges={"rss_bytes": lambda: 2**30})  # fmt: skip
 
@@ -72,7 +72,9 @@ def test_the_command_prints_what_bench_printed_rates_and_goodput_included(engine
     shape = read_shape({"arrival": "", "lengths": "uniform:0.5", "goodput": "ttft:1s,e2el:20ms"}, rate=40.0, trace=None,
                        prefix_len=0, prefixes=1)  # fmt: skip
     asked = Asked(WORKLOAD, ("throughput",), 3, shape)
-    printed = server_json(bench_server(Target(engine(), "m"), asked, tmp_path, None), asked, ("throughput",))
+    printed = server_json(
+        bench_server(Target(engine(), "m", shared_host=True), asked, tmp_path, None), asked, ("throughput",)
+    )
     again = json.loads(show("--raw", str(tmp_path / place), "--json").stdout)
     assert again["scenarios"] == json.loads(json.dumps(printed["scenarios"]))
     assert again["scenarios"]["throughput"]["goodput_share"] is not None

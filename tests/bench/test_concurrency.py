@@ -24,7 +24,7 @@ TTFT = (Limit("ttft_p50", 60.0, "at most"),)
 
 def test_the_capacity_of_an_engine_that_serves_four_at_a_time_is_about_four(engine, tmp_path):
     """A prefill takes 40 ms; a client beyond the fourth waits for another's end, so that all wait now and then."""
-    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, tmp_path, limits=TTFT))
     assert (result.void, result.errors) == ((), {})
     figures = result.figures
@@ -43,7 +43,7 @@ def test_the_capacity_of_an_engine_that_serves_four_at_a_time_is_about_four(engi
 
 
 def test_without_limits_there_is_a_curve_and_its_knee_but_no_capacity(engine):
-    target = Target(engine("--max-num-seqs", "2", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "2", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000), shared_host=True)
     figures = run_test("concurrency", Run(target, SMALL, 5, 2048)).figures
     assert (figures["capacity_concurrency"], figures["capacity_output_throughput"]) == (None, None)
     assert figures["knee_concurrency"] in (2, 4)
@@ -51,7 +51,7 @@ def test_without_limits_there_is_a_curve_and_its_knee_but_no_capacity(engine):
 
 
 def test_where_one_client_is_too_many_the_capacity_is_nothing(engine):
-    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, limits=(Limit("ttft_p50", 20.0, "at most"),)))
     assert result.void == ()
     assert (result.figures["capacity_concurrency"], result.figures["capacity_output_throughput"]) == (0, None)
@@ -59,7 +59,9 @@ def test_where_one_client_is_too_many_the_capacity_is_nothing(engine):
 
 
 def test_a_server_that_fails_every_request_voids_the_test(engine):
-    target = Target(engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="1"), "m", token_ids=(100, 4000))
+    target = Target(
+        engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="1"), "m", token_ids=(100, 4000), shared_host=True
+    )
     result = run_test("concurrency", Run(target, SMALL, 5, 2048, limits=TTFT))
     assert "12 of 12 requests failed" in result.void[0]
     assert sum(result.errors.values()) == 12
@@ -103,7 +105,7 @@ def test_queue_efficiency_is_the_share_of_the_time_that_was_not_waiting():
 
 def test_throughput_at_the_limit_is_looked_for_near_a_start_and_had_again_from_the_raw_files(engine, tmp_path):
     """A prefill takes 40 ms; a client beyond the fourth waits for another's end, so that all wait now and then."""
-    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "4", FAKE_TTFT_MS="40"), "m", token_ids=(100, 4000), shared_host=True)
     run = Run(target, SMALL, 5, 2048, tmp_path / "000-throughput", limits=TTFT, at_limits=Search(8))
     result = run_test("throughput", run)
     figures = result.figures
@@ -118,7 +120,7 @@ def test_throughput_at_the_limit_is_looked_for_near_a_start_and_had_again_from_t
 
 
 def test_throughput_at_the_limit_is_nothing_where_one_client_is_too_many(engine):
-    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="60"), "m", token_ids=(100, 4000), shared_host=True)
     limits = (Limit("ttft_p50", 20.0, "at most"),)
     figures = run_test("throughput", Run(target, SMALL, 5, 2048, limits=limits, at_limits=Search(2))).figures
     assert (figures["output_throughput"], figures["capacity_concurrency"]) == (0.0, 0.0)
@@ -126,7 +128,7 @@ def test_throughput_at_the_limit_is_nothing_where_one_client_is_too_many(engine)
 
 
 def test_no_more_clients_are_asked_for_than_the_search_is_bound_to(engine):
-    target = Target(engine(FAKE_TTFT_MS="1"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="1"), "m", token_ids=(100, 4000), shared_host=True)
     figures = run_test("throughput", Run(target, SMALL, 5, 2048, limits=TTFT, at_limits=Search(16, 4))).figures
     assert (figures["bound_concurrency"], figures["capacity_concurrency"], figures["probes"]) == (4, 4.0, 1)
 
@@ -157,7 +159,7 @@ def test_a_load_whose_waits_grow_ends_while_it_runs_and_one_whose_waits_scatter_
 
 def test_what_ended_a_load_early_is_in_its_records(engine):
     """Every answer takes longer than the one before: the load of 400 is over long before."""
-    target = Target(engine("--max-num-seqs", "1", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000))
+    target = Target(engine("--max-num-seqs", "1", FAKE_TTFT_MS="30"), "m", token_ids=(100, 4000), shared_host=True)
 
     class Ends:
         def __init__(self):

@@ -82,10 +82,10 @@ class TestSlowClient:
         assert any("the client" in reason for reason in told["result"]["void"]), told["result"]["void"]
 
     def test_left_alone_is_valid(self, engine) -> None:
-        with self.client(engine(FAKE_TTFT_MS="200"), "1") as started:
+        with self.client(engine(FAKE_TTFT_MS="200"), "1", "--shared-host") as started:
             told = json.loads(started.stdout.read())
         assert told["result"]["void"] == []
 
-    def client(self, url: str, processes: str) -> "subprocess.Popen[str]":
-        words = [sys.executable, "-m", "dyno", "bench", "--url", url, "--processes", processes, *self.WORDS]
+    def client(self, url: str, processes: str, *more: str) -> "subprocess.Popen[str]":
+        words = [sys.executable, "-m", "dyno", "bench", "--url", url, "--processes", processes, *self.WORDS, *more]
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -102,7 +102,7 @@ def test_gauges_are_read_until_the_end_and_what_cannot_be_read_is_left_out():
 
 
 def test_sustained_runs_about_as_long_as_it_was_told(engine, tmp_path):
-    target = Target(engine(FAKE_TTFT_MS="20", FAKE_TPOT_MS="5"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="20", FAKE_TPOT_MS="5"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("sustained", Run(target, WORKLOAD, 5, 2048, tmp_path, duration_s=2.0))
     assert (result.void, result.errors) == ((), {})
     assert result.figures["completed"] > 50
@@ -113,7 +113,7 @@ def test_sustained_runs_about_as_long_as_it_was_told(engine, tmp_path):
 
 
 def test_soak_goes_round_by_round_until_its_time_is_up(engine, tmp_path):
-    target = Target(engine(), "m", token_ids=(100, 4000))
+    target = Target(engine(), "m", token_ids=(100, 4000), shared_host=True)
     run = Run(target, WORKLOAD, 5, 2048, tmp_path, duration_s=1.5, gauges={"rss_bytes": lambda: 1000})
     result = run_test("soak", run)
     figures = result.figures

@@ -187,6 +187,11 @@ class TestFailures:
         assert outcomes(loop(server, 5, 1, silence_s=0.1)) == ["", "silent for 0.1 s", "", "silent for 0.1 s", ""]
         assert len(server.posts) == 5
 
+    def test_a_server_that_hangs_is_given_up_after_two_waves(self, play) -> None:
+        server = play(lambda request: completion(request) if request.body["n"] < 2 else ["hang"])
+        seen = outcomes(loop(server, 12, 2, silence_s=0.1))
+        assert seen == [""] * 2 + ["silent for 0.1 s"] * 4 + ["not sent, as the server was silent"] * 6
+
     def test_a_server_that_is_not_there_is_an_error_that_names_it(self) -> None:
         with pytest.raises(DynoError, match=r"http://127.0.0.1:9: connection refused"):
             drive(parse_url("http://127.0.0.1:9"), [b""], Pace(1))

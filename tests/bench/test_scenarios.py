@@ -15,7 +15,7 @@ WORKLOAD = Workload("small", input_len=64, output_len=8, concurrency=4, num_requ
 
 
 def test_every_test_of_one_load_is_valid_and_none_disturbs_another(engine, tmp_path):
-    target = Target(engine(FAKE_TTFT_MS="20"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="20"), "m", token_ids=(100, 4000), shared_host=True)
     results = {name: run_test(name, Run(target, WORKLOAD, 5, 2048, tmp_path)) for name in ONE_LOAD}
     assert {name: result.void for name, result in results.items()} == dict.fromkeys(ONE_LOAD, ())
     assert all(result.raw == (tmp_path / f"{name}.npz",) for name, result in results.items())
@@ -31,23 +31,27 @@ def test_every_test_of_one_load_is_valid_and_none_disturbs_another(engine, tmp_p
 
 
 def test_without_a_prefix_cache_nothing_is_reused(engine):
-    target = Target(engine("--no-enable-prefix-caching", FAKE_TTFT_MS="4"), "m", token_ids=(100, 4000))
-    assert not run_test("prefix_reuse", Run(target, WORKLOAD, 5, 2048, None)).figures["hit_rate"]
+    target = Target(
+        engine("--no-enable-prefix-caching", FAKE_TTFT_MS="4"), "m", token_ids=(100, 4000), shared_host=True
+    )
+    assert not run_test("prefix_reuse", Run(target, WORKLOAD, 5, 2048)).figures["hit_rate"]
 
 
 def test_the_same_seed_again_on_a_live_engine_is_void(engine):
-    target = Target(engine(), "m", token_ids=(100, 4000))
-    assert run_test("throughput", Run(target, WORKLOAD, 5, None, None)).void == ()
-    (reason,) = run_test("throughput", Run(target, WORKLOAD, 5, None, None)).void
+    target = Target(engine(), "m", token_ids=(100, 4000), shared_host=True)
+    assert run_test("throughput", Run(target, WORKLOAD, 5)).void == ()
+    (reason,) = run_test("throughput", Run(target, WORKLOAD, 5)).void
     assert "the prefix cache answered" in reason
 
 
 def test_an_engine_that_dies_voids_the_test_and_stops_the_next(engine):
-    target = Target(engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="5"), "m", token_ids=(100, 4000))
-    (reason,) = run_test("throughput", Run(target, WORKLOAD, 5, None, None)).void
+    target = Target(
+        engine(FAKE_FAIL="dies_mid_stream", FAKE_FAIL_AFTER="5"), "m", token_ids=(100, 4000), shared_host=True
+    )
+    (reason,) = run_test("throughput", Run(target, WORKLOAD, 5)).void
     assert "of 12 requests failed" in reason
     with pytest.raises(DynoError, match="connection refused"):
-        run_test("throughput", Run(target, WORKLOAD, 6, None, None))
+        run_test("throughput", Run(target, WORKLOAD, 6))
 
 
 @pytest.mark.parametrize(("max_model_len", "expected"), [
@@ -73,7 +77,7 @@ def test_an_unknown_test_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="'throughputs' is not known; did you mean 'throughput'"):
         plan_load("throughputs", WORKLOAD, 0, None)
     with pytest.raises(InputError, match="'contxt' is not known; did you mean 'context'"):
-        run_test("contxt", Run(Target("http://127.0.0.1:1", "m"), WORKLOAD, 0, None, None))
+        run_test("contxt", Run(Target("http://127.0.0.1:1", "m"), WORKLOAD, 0))
 
 
 @pytest.mark.parametrize(("max_model_len", "expected"), [
@@ -85,7 +89,7 @@ def test_the_ladder_of_lengths_goes_as_far_as_the_engine_holds(max_model_len, ex
 
 
 def test_context_tells_what_each_length_costs(engine, tmp_path):
-    target = Target(engine(FAKE_TTFT_MS="8"), "m", token_ids=(100, 4000))
+    target = Target(engine(FAKE_TTFT_MS="8"), "m", token_ids=(100, 4000), shared_host=True)
     result = run_test("context", Run(target, WORKLOAD, 5, 4200, tmp_path))
     assert (result.void, result.errors) == ((), {})
     assert [path.name for path in result.raw] == ["context-2048.npz", "context-4096.npz"]

@@ -10,7 +10,7 @@ from tests.bench.scripted import Request, completion, playing, refusal
 from dyno.bench.server import cpu_us_per_token
 from dyno.cli.main import run
 
-SMALL = ["--concurrency", "2", "--requests", "6", "--input-len", "16", "--output-len", "4"]
+SMALL = ["--shared-host", "--concurrency", "2", "--requests", "6", "--input-len", "16", "--output-len", "4"]
 STATISTICS = {"mean", "p50", "p90", "p95", "p99"}  # stable names
 
 
@@ -56,8 +56,9 @@ def test_one_load_is_the_scenario_throughput_alone(server, capsys, tmp_path):
 
 
 def test_as_many_clients_run_as_were_asked_for(server, capsys):
-    assert run(["bench", "--url", server.url, "--concurrency", "24", "--input-len", "4", "--output-len", "2",
-                "--scenario", "throughput", "--scenario", "throughput", "--json"]) == 0  # fmt: skip
+    assert run(["bench", "--url", server.url, "--shared-host", "--concurrency", "24", "--input-len", "4",
+                "--output-len", "2", "--scenario", "throughput", "--scenario", "throughput",
+                "--json"]) == 0  # fmt: skip
     told = json.loads(capsys.readouterr().out)
     assert (told["load"]["concurrency"], told["load"]["num_requests"], told["result"]["completed"]) == (24, 96, 96)
     assert len({request.connection for request in server.posts}) == 1 + 24
@@ -153,7 +154,7 @@ def test_a_trace_brings_its_own_requests(server, capsys, tmp_path):
     trace.write_text("".join(json.dumps(dict(zip(("timestamp_s", "input_len", "output_len"), row, strict=True))) + "\n"
                              for row in rows))  # fmt: skip
     raw = tmp_path / "raw"
-    assert run(["bench", "--url", server.url, "--trace", str(trace), "--raw", str(raw), "--json"]) == 0
+    assert run(["bench", "--url", server.url, "--shared-host", "--trace", str(trace), "--raw", str(raw), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["load"]["num_requests"], told["result"]["output_tokens"]) == (3, 12)
     assert told["result"]["requested_rate"] == pytest.approx(100)
@@ -163,7 +164,7 @@ def test_a_trace_brings_its_own_requests(server, capsys, tmp_path):
 
 def test_prompts_begin_as_the_pool_says(server):
     words = ["--prefix-len", "8", "--prefixes", "2", "--lengths", "uniform:0.3", "--requests", "12"]
-    assert run(["bench", "--url", server.url, *SMALL[:2], *SMALL[4:], *words]) == 0
+    assert run(["bench", "--url", server.url, *SMALL[:3], *SMALL[5:], *words]) == 0
     prompts = [request.body["prompt"].split() for request in server.posts[1:]]
     assert (len({tuple(prompt[:8]) for prompt in prompts}), len({tuple(prompt) for prompt in prompts})) == (2, 12)
     assert len({len(prompt) for prompt in prompts}) > 1

@@ -31,7 +31,8 @@ class Bench:
         """A spec of a small quick study, with keys changed or added; its name."""
         lines = {"model": "model", "workload": "{input_len: 32, output_len: 8, concurrency: 4, num_requests: 8}",
                  "tests": "[ttft]", "baseline": "vllm serve model --max-model-len 512 --load-format dummy",
-                 "candidates": "{fast: FAKE_FAST=1, eager: --enforce-eager}", "pairs": "2"} | keys  # fmt: skip
+                 "candidates": "{fast: FAKE_FAST=1, eager: --enforce-eager}", "pairs": "2",
+                 "shared_host": "true"} | keys  # fmt: skip
         (self.cwd / name).write_text("".join(f"{key}: {value}\n" for key, value in lines.items() if value))
         return name
 

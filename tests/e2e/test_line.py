@@ -88,7 +88,7 @@ def test_serve_runs_what_was_recommended_and_stops_cleanly(outcome):
 
 
 def test_bench_of_a_model_is_a_study_of_one_candidate_with_the_names_of_bench(bench):
-    small = ("--input-len", "16", "--output-len", "4", "--concurrency", "2", "--requests", "4")
+    small = ("--shared-host", "--input-len", "16", "--output-len", "4", "--concurrency", "2", "--requests", "4")
     done = bench.run("bench", "model", *small, "--json", "--", "--load-format", "dummy", "--max-model-len", "512")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)

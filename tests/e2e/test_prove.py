@@ -14,7 +14,7 @@ from outside import GONE_WITHIN_S, MARK, at_line, finished, marked, wait_until
 from dyno.testing.fake_engine import write_site
 
 FLAGS = "--max-model-len 512 --load-format dummy"
-SMALL = ("--input-len", "32", "--output-len", "8", "--concurrency", "4", "--requests", "8")
+SMALL = ("--shared-host", "--input-len", "32", "--output-len", "8", "--concurrency", "4", "--requests", "8")
 
 
 def looks(folder):

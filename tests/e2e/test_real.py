@@ -21,6 +21,7 @@ workload: {input_len: 64, output_len: 16, concurrency: 4, num_requests: 12}
 baseline: VLLM_CPU_KVCACHE_SPACE=1 vllm serve model --max-model-len 1024 --load-format dummy --enforce-eager
 candidates: {all-cores: VLLM_CPU_NUM_OF_RESERVED_CPU=0}
 tests: [throughput]
+shared_host: true
 pairs: 2
 """
 

@@ -92,8 +92,11 @@ def laptop(_: float) -> dict[object, object]:
     return {"MemoryInfo": (16376 << 20, 12000 << 20, 456 << 20), "Temperature": 71, ("ClockInfo", 1): 2100}
 
 
-def samples(seconds: int = 60, cores: int = 2, foreign: tuple[CpuUse, ...] = (), **columns: object) -> Samples:
+def samples(seconds: int = 60, cores: int = 2, foreign: tuple[CpuUse, ...] = (), queued_s: float = 0.0,
+            **columns: object) -> Samples:  # fmt: skip
     """One sample a second of an engine that spins on one of two processors, with columns changed or added.
+
+    `queued_s` is how long the engine's threads waited for a processor, in all.
 
     A column is a number (a counter's rate if it counts, else its value) or an array. `host__busy_s` is `host.busy_s`.
     """
@@ -105,4 +108,4 @@ def samples(seconds: int = 60, cores: int = 2, foreign: tuple[CpuUse, ...] = (),
         * (at_s if name.endswith(("_s", "_j")) and np.ndim(value) == 0 else 1)
         for name, value in (quiet | columns).items()
     }
-    return Samples((at_s * 1e9).astype(np.int64), made, foreign, cores)
+    return Samples((at_s * 1e9).astype(np.int64), made, foreign, cores, queued_s={"engine": queued_s, "client": 0.0})

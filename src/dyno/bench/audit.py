@@ -39,11 +39,13 @@ class Evidence:
     details: Sequence[str] = ()
     client: ClientCost = NOT_LOOKED_AT
     reconciled: Mapping[str, float | None] = field(default_factory=dict)
+    shared_host: bool = False
 
 
 def void_reasons(evidence: Evidence) -> tuple[str, ...]:
     """Why the load is void, in sentences for a person; empty when it is valid."""
-    return (*_server(evidence), *_client(evidence.records, evidence.client), *_wild(evidence.reconciled))
+    late = () if evidence.shared_host else _late(evidence.records, evidence.client)
+    return (*_server(evidence), *_busy(evidence.client), *late, *_wild(evidence.reconciled))
 
 
 UNMEANT_HITS = 0.05  # of the prompt tokens; a chat template in front of every prompt stays below it
@@ -74,12 +76,19 @@ ONE_TURN_S = 0.05  # less lag than that, over all requests, is one turn of the s
 NO_LAG_MS = 1.0  # a timer's own grain: nothing shorter can be told from none
 
 
-def _client(records: Records, client: ClientCost) -> Reasons:
-    """Sending late lowers the rate by lag over e2el; stamping late adds to every ttft, the shortest of the figures."""
+def _busy(client: ClientCost) -> Reasons:
+    if client.cpu_s <= max(CLIENT_START_S, BUSY_CLIENT * client.wall_s):
+        return []
+    return [f"the client used {client.cpu_s / client.wall_s:.0%} of a processor, so it may have been the bottleneck; "
+            "use more client processes or a faster machine"]  # fmt: skip
+
+
+def _late(records: Records, client: ClientCost) -> Reasons:
+    """Sending late lowers the rate by lag over e2el; stamping late adds to every ttft, the shortest of the figures.
+
+    On a host that is always shared the client waits for its neighbours as the engine does, and voids nothing by it.
+    """
     reasons, done, ttft = Reasons(), records.completed, _mean(ttft_ms(records))
-    if client.cpu_s > max(CLIENT_START_S, BUSY_CLIENT * client.wall_s):
-        reasons.append(f"the client used {client.cpu_s / client.wall_s:.0%} of a processor, so it may have been the "
-                       "bottleneck; use more client processes or a faster machine")  # fmt: skip
     late_s = float((records.sent_ns - records.intended_ns)[done].sum()) / 1e9
     if late_s > max(ONE_TURN_S, MOVED * (answering_s := float(e2el_ms(records).sum()) / 1e3)):
         reasons.append(f"the client sent {late_s / done.sum() * 1e3:.1f} ms late on average, "
@@ -152,28 +161,39 @@ def _stolen(samples: Samples) -> Reasons:
 
 
 # Work of others on N processors, none of them to spare, slows the rest by up to its share of the N: 1 % of each. Below
-# a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike.
+# a twentieth of one is what a machine's own housekeeping takes at any time, in every launch alike (measured: 0.005 to
+# 0.03 of a processor on a quiet machine of 2).
 FOREIGN_SHARE, HOUSEKEEPING = MOVED, 0.05
 FOREIGN_GRAIN_S = 0.5  # ticks of many processes: in seconds of measuring less than this cannot be told
-TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing
+TO_SPARE = 1.0  # with a whole processor idle on average, others' work displaces nothing, unless somebody waited for it
+WAITED = MOVED  # of the time, for others' work
 _NAMED = 3
 
 
 def _foreign(samples: Samples) -> Reasons:
-    """Without the engine's own processes among the trees, what it spins would be taken for others' work."""
-    foreign_s, idle_s = samples.foreign_cpu_s, samples.gained("host.idle_s")
-    if foreign_s is None or idle_s is None or not len(samples.known("engine.cpu_s")):
+    """What others did, where engine or client were kept waiting for it, or had no processor to turn to.
+
+    An engine that spins on all processors waits for itself most of the time: of the waiting, others have caused what
+    their share of the work is. Without the engine's own processes nobody is accused, as its work would be taken for
+    others'.
+    """
+    foreign_s, idle_s, busy_s = samples.foreign_cpu_s, samples.gained("host.idle_s"), samples.gained("host.busy_s")
+    if foreign_s is None or idle_s is None or not busy_s:
         return []
     took, idle = foreign_s / samples.duration_s, idle_s / samples.duration_s
+    kept_s = foreign_s * min(1.0, sum(samples.queued_s.values()) / busy_s)
     most = max(FOREIGN_GRAIN_S / samples.duration_s, HOUSEKEEPING, FOREIGN_SHARE * samples.cores)
-    if took <= most or idle >= TO_SPARE:
+    if took <= most or (idle >= TO_SPARE and kept_s <= WAITED * samples.duration_s):
         return []
     named = [f"{use.name} (process {use.pid}) {use.cpu_s / samples.duration_s:.2f}" for use in samples.foreign[:_NAMED]]
     unseen = foreign_s - sum(use.cpu_s for use in samples.foreign)
     if unseen > foreign_s / 2:
         named.append(f"processes that cannot be seen from here {unseen / samples.duration_s:.2f}")
-    return [f"other processes took {took:.2f} of a processor while none of the {samples.cores} was to spare: "
-            f"{', '.join(named)}; measure when they are done"]  # fmt: skip
+    waited = " and ".join(f"{name} {seconds:.1f} s" for name, seconds in samples.queued_s.items())
+    while_ = (f"none of the {samples.cores} was to spare" if idle < TO_SPARE else
+              f"{waited} of {samples.duration_s:.0f} s waited for one")  # fmt: skip
+    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}; measure when they are "
+            "done, or on a host that is always shared with --shared-host"]  # fmt: skip
 
 
 SLOWED_TIME = MOVED  # of the time, by the card's own counter

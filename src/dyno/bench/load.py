@@ -92,7 +92,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     output_lens = request_lengths(load)[1].tolist()
     requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
     offsets = offsets_ns(load)
-    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist())
+    pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist(), target.silence_s)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     sent = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress, watch)
@@ -100,7 +100,8 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     reconciled = reconcile(records, counted)
     details = [_without(server.key, one.answer.detail) for one in sent.done]
-    void = void_reasons(Evidence(records, counted, load, details, sent.cost, reconciled))
+    void = void_reasons(Evidence(records, counted, load, details, sent.cost, reconciled,
+                                 target.shared_host))  # fmt: skip
     gauges = read_gauges((page.sent_ns, body) for page in sent.pages if (body := _body(page)) is not None)
     if raw_path is not None:
         save_raw(raw_path, records, {
@@ -151,7 +152,9 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
         requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
-        answer = read_answer(drive(server.endpoint, requests, Pace(1)).transcripts[0])
+        answer = read_answer(
+            drive(server.endpoint, requests, Pace(1, silence_s=server.target.silence_s)).transcripts[0]
+        )
         if answer.outcome not in _REFUSED:
             break
     if answer.outcome:

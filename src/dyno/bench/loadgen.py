@@ -16,11 +16,11 @@ from dyno.bench.connection import STALE, Connection, Finished, failure_kind
 from dyno.bench.cost import NOT_LOOKED_AT, ClientCost, Meter
 from dyno.bench.http import Endpoint
 from dyno.bench.pace import Timer
+from dyno.bench.record import SILENCE_S
 from dyno.errors import DynoError
 
 _CONNECT_S = 10.0
 _TICK_S = 1.0  # each look at /metrics costs the server a page made in its event loop
-SILENCE_S = 300.0
 
 Progress = Callable[[int, int], None]  # so many of so many requests are done
 Take = Callable[[Transcript], None]
@@ -66,6 +66,7 @@ class Loop:
             raise ValueError(f"{len(pace.offsets_ns)} deadlines are not those of {len(requests)} requests")
         self._tls = ssl.create_default_context() if endpoint.tls else None
         self._sent = self._over = self._received_bytes = 0
+        self._heard_ns = self._silent_since_ns = 0
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -147,6 +148,8 @@ class Loop:
         self._received_bytes += len(transcript.raw)
         self._take(transcript)
         self._over += 1
+        if transcript.stamps:
+            self._heard_ns = moment_ns
         if self._over == len(self._requests):
             if not self._done.done():
                 self._done.set_result(None)
@@ -202,11 +205,23 @@ class Loop:
             self.pages.append(page)
 
     def _end_silent(self, now: int) -> None:
-        for connection in tuple(self._connections):
-            if (transcript := connection.transcript) is not None:
-                heard = transcript.stamps[-1] if transcript.stamps else transcript.sent_ns
-                if now - heard > self._pace.silence_s * 1e9:
-                    connection.finish(f"silent for {self._pace.silence_s:g} s")
+        """Ends requests that hear nothing. When those after them hear nothing either, the rest is not sent."""
+        patience_ns = int(self._pace.silence_s * 1e9)
+        waiting = [
+            (connection, each) for connection in self._connections if (each := connection.transcript) is not None
+        ]
+        silent = [connection for connection, each in waiting
+                  if now - (each.stamps[-1] if each.stamps else each.sent_ns) > patience_ns]  # fmt: skip
+        self._heard_ns = max(self._heard_ns, *(each.stamps[-1] for _, each in waiting if each.stamps), self._started)
+        if silent and self._heard_ns == self._silent_since_ns and now - self._heard_ns > 2 * patience_ns:
+            for index in range(self._sent, len(self._requests)):
+                self._take(Transcript(index, now, now, failure="not sent, as the server was silent"))
+                self._over += 1
+            self._sent = len(self._requests)
+        if silent:
+            self._silent_since_ns = self._heard_ns
+        for connection in silent:
+            connection.finish(f"silent for {self._pace.silence_s:g} s")
 
     def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """An error in a callback would leave the run waiting for ever."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 Arrival = Literal["closed", "poisson", "constant", "trace"]
 Spread = Literal["fixed", "uniform", "lognormal"]
+SILENCE_S = 300.0  # a long prompt on a processor takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Target:
 
     `token_ids` is the half-open range of ids prompts may be drawn from: prompts then are ids, exact in length.
     Without it, and in chat, prompts are words and their length is what the server's usage says.
-    `api_key_env` names the variable that holds the API key.
+    `api_key_env` names the variable that holds the API key. A request that hears nothing for `silence_s` has failed.
+    On a `shared_host` others always work beside the client, and what they take voids nothing.
     """
 
     url: str
@@ -22,6 +24,8 @@ class Target:
     chat: bool = False
     token_ids: tuple[int, int] | None = None
     api_key_env: str | None = None
+    silence_s: float = SILENCE_S
+    shared_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from zlib import crc32
 
 from dyno.bench import stats
+from dyno.bench.audit import PhysicalBounds
 from dyno.bench.load import Measurement, Watch, measure
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Search, Target
@@ -28,7 +29,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything a test may need. `limits` steer `concurrency`; `duration_s` is that of `sustained` and `soak`.
+    """Everything a test may need. `limits` steer `concurrency`; `duration_s` is that of `sustained` and `soak`;
+    a figure that beats the `bounds` voids.
 
     `gauges` are readings in bytes, such as the engine's memory, by name; `soak` samples them. With `at_limits` the test
     `throughput` looks for the concurrency at which the first limit is reached, else it has the workload's.
@@ -43,6 +45,7 @@ class Run:
     limits: tuple[Limit, ...] = ()
     duration_s: float | None = None
     gauges: Mapping[str, Callable[[], int | None]] = field(default_factory=dict)
+    bounds: PhysicalBounds = field(default_factory=PhysicalBounds)
     at_limits: Search | None = None
 
     def measure(self, name: str, load: Load, watch: Watch | None = None) -> Part:

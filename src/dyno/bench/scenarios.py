@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from dyno.bench import stats
+from dyno.bench.audit import bound_reasons
 from dyno.bench.concurrency import find_capacity, throughput_within
 from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
@@ -145,4 +146,5 @@ def run_test(name: str, run: Run) -> ScenarioResult:
     """Puts a server to one test. DynoError when it cannot be reached or refuses a warm-up, InputError if unknown."""
     if name not in SCENARIOS:
         raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(SCENARIOS))}")
-    return SCENARIOS[name](run)
+    result = SCENARIOS[name](run)
+    return replace(result, void=(*result.void, *bound_reasons(result.figures, run.bounds)))

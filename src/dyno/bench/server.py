@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dyno.bench.audit import host_reasons
+from dyno.bench.http import parse_url
 from dyno.bench.load import get, measure
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import Load, ScenarioResult, Search, Target
@@ -15,6 +17,8 @@ from dyno.bench.run import Run, figures_of
 from dyno.bench.scenarios import SCENARIOS, plan_load, run_test
 from dyno.bench.shape import PLAIN, Shape
 from dyno.errors import DynoError, InputError, nearest
+from dyno.hardware.listening import listener
+from dyno.hardware.sampler import watch
 from dyno.workload import Limit, Workload
 
 OF_A_LAUNCH = ("startup", "memory")
@@ -69,11 +73,14 @@ def bench_server(target: Target, asked: Asked, raw_folder: Path | None, on_progr
     results: dict[str, ScenarioResult | None] = dict.fromkeys(scenarios)
     for name in (name for name in results if name in SCENARIOS):
         try:
-            if not special:
-                results[name] = run_test(name, run)
-            else:
-                load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
-                results[name] = _shaped(target, load, asked, raw_folder, on_progress)
+            with watch(server_pid(target.url), None) as sampler:
+                if not special:
+                    result = run_test(name, run)
+                else:
+                    load = asked.shape.of(plan_load(name, asked.workload, seed, max_model_len))
+                    result = _shaped(target, load, asked, raw_folder, on_progress)
+            host = () if target.shared_host else host_reasons(sampler.samples)
+            results[name] = replace(result, void=(*result.void, *host))
         except DynoError as error:  # one test that a server refuses does not undo the others
             if isinstance(error, InputError) or not any(results.values()):
                 raise
@@ -89,6 +96,12 @@ def _shaped(target: Target, load: Load, asked: Asked, raw_folder: Path | None,
     records = measurement.records
     figures = figures_of(measurement) | asked.shape.figures(records) | {"kv_usage_peak": measurement.kv_usage_peak}
     return ScenarioResult("throughput", figures, measurement.void, () if raw is None else (raw,), records.errors)
+
+
+def server_pid(url: str) -> int | None:
+    """The process that serves this address, UNSEEN where it cannot be told, None where it is not on this host."""
+    endpoint = parse_url(url)
+    return listener(endpoint.host, endpoint.port)
 
 
 def cpu_us_per_token(output_tokens: float | None) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dyno.cli.options import check_kind, duration_s, given, limits_of, server_limits, workload_of
+from dyno.cli.options import SHARED_HOST, SILENCE, check_kind, given, limits_of, seconds, server_limits, workload_of
 from dyno.errors import InputError
 from dyno.workload import latency_limits, workload_from
 
@@ -42,6 +42,8 @@ def bench(
     engine: str | None = typer.Option(None, "--engine", help="With MODEL: an environment other than the one in use."),
     device: str | None = typer.Option(None, "--device", help="With MODEL: the card, by UUID or index."),
     study: Path | None = typer.Option(None, "--study", help="With MODEL: the folder to keep everything in."),
+    silence: str | None = typer.Option(None, "--silence", help=SILENCE),
+    shared_host: bool = typer.Option(False, "--shared-host", help=SHARED_HOST),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Measure a running server (--url), or launch one configuration of vLLM (MODEL) and measure that."""
@@ -55,12 +57,12 @@ def bench(
 
         words = workload_of(workload, input_len, output_len, concurrency, requests)
         bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
-                          limits=limits_of(limits), duration=duration,
+                          limits=limits_of(limits), duration=duration, silence=silence, shared_host=shared_host or None,
                           pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
         return
     if trace and (requests or input_len or output_len):
         raise InputError("--trace: brings its own requests; leave out --requests, --input-len and --output-len")
-    from dyno.bench.record import Search, Target
+    from dyno.bench.record import SILENCE_S, Search, Target
     from dyno.bench.server import Asked, bench_server
     from dyno.bench.shape import read_shape
     from dyno.cli.figures import counting, missed_limits, results_text, server_json, void_reasons
@@ -71,8 +73,11 @@ def bench(
                          num_requests=requests)  # fmt: skip
     held = server_limits(limits_of(limits) or {})
     search = Search(load.concurrency) if latency_limits(held) and concurrency is None else None
-    asked = Asked(load, scenario or ("throughput",), seed, shape, processes, held, duration_s(duration), search)
-    done = bench_server(Target(url, model, chat, api_key_env=api_key_env), asked, raw, counting())
+    asked = Asked(load, scenario or ("throughput",), seed, shape, processes, held, seconds("--duration", duration),
+                  search)  # fmt: skip
+    target = Target(url, model, chat, api_key_env=api_key_env, shared_host=shared_host,
+                    silence_s=seconds("--silence", silence) or SILENCE_S)  # fmt: skip
+    done = bench_server(target, asked, raw, counting())
     print(json.dumps(server_json(done, asked, scenario)) if as_json else results_text(done.results))
     if missed := missed_limits(done.results, held):
         print("\n".join(missed), file=sys.stderr)

@@ -7,6 +7,8 @@ from dyno.units import parse_seconds
 from dyno.workload import LATENCIES, THROUGHPUTS, Limit, parse_limits
 
 Words = list[str] | None
+SILENCE = "Time without a byte after which a request has failed (5m)."
+SHARED_HOST = "Others always work on this host: note what they take, and void nothing for it."
 
 
 def named(words: Words, option: str, separator: str) -> dict[str, str] | None:
@@ -56,15 +58,15 @@ def server_limits(limits: dict[str, str]) -> tuple[Limit, ...]:
 _RATES = {name.partition("_")[0] for name in THROUGHPUTS}
 
 
-def duration_s(text: str | None) -> float | None:
+def seconds(option: str, text: str | None) -> float | None:
     """The seconds of `60 s` or `8 h`. InputError for what is none."""
     try:
-        seconds = None if text is None else parse_seconds(text)
+        value = None if text is None else parse_seconds(text)
     except ValueError as error:
-        raise InputError(f"--duration: {error}") from error
-    if seconds is not None and seconds <= 0:
-        raise InputError(f"--duration: {text!r} must be more than 0 s")
-    return seconds
+        raise InputError(f"{option}: {error}") from error
+    if value is not None and value <= 0:
+        raise InputError(f"{option}: {text!r} must be more than 0 s")
+    return value
 
 
 def check_kind(folder: str | None, url: str, of_url: dict[str, object], of_model: dict[str, object]) -> None:

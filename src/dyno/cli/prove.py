@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dyno.cli.options import Words, given, named, workload_of
+from dyno.cli.options import SHARED_HOST, SILENCE, Words, given, named, workload_of
 from dyno.errors import InputError
 
 
@@ -30,6 +30,8 @@ def prove(
     requests: Annotated[int | None, typer.Option(help="Measured requests.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the prompts.")] = None,
     device: Annotated[str | None, typer.Option(help="The card, by UUID or index.")] = None,
+    silence: Annotated[str | None, typer.Option(help=SILENCE)] = None,
+    shared_host: Annotated[bool, typer.Option("--shared-host", help=SHARED_HOST)] = False,
     study: Annotated[Path | None, typer.Option(help="The study's folder (./studies/NAME).")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a proof where it stopped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of verdicts, one a metric.")] = False,
@@ -45,8 +47,8 @@ def prove(
     load = workload_of(workload, input_len, output_len, concurrency, requests)
     pinned = shlex.join(context.obj) if context.obj else None
     asked = given(model=model, baseline=a, engine=env_a, budget=budget, seed=seed, device=device, workload=load,
-                  objective=metric[0] if metric else None, pinned=pinned,
-                  limits=named(limit, "--limit", "="))  # fmt: skip
+                  objective=metric[0] if metric else None, pinned=pinned, limits=named(limit, "--limit", "="),
+                  silence=silence, shared_host=shared_host or None)  # fmt: skip
     more = given(engine_b=env_b or env_a, metrics=metric or None, max_pairs=max_pairs, margin=margin)
     if resume:
         _check_resumed(asked | more | given(b=b, backends=backends or None), max_pairs)

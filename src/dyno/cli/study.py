@@ -118,7 +118,7 @@ def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> Non
     tokens = sum(step.figures.get("output_tokens") or 0 for step in outcome.steps)
     results = [result_json(ScenarioResult("throughput", step.figures, step.void), cpu_us_per_token(tokens))
                for step in outcome.steps if step.scenario == "throughput" and step.figures]  # fmt: skip
-    result = {"result": results[0] if results else None}
+    result = {"result": results[-1] if results else None}
     _show(folder, outcome, outcome_json(outcome) | result if as_json else None)
     if code := {"complete": 0, "void": 1}.get(outcome.rows[0].state, 3):
         raise typer.Exit(code)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dyno.cli.options import Words, given, named, workload_of
+from dyno.cli.options import SHARED_HOST, SILENCE, Words, given, named, workload_of
 from dyno.errors import InputError
 
 
@@ -33,6 +33,8 @@ def tune(
     allow_output_change: Annotated[bool, typer.Option(help="Recommend what can change the output, too.")] = False,
     engine: Annotated[str | None, typer.Option(help="An engine environment other than the one in use.")] = None,
     device: Annotated[str | None, typer.Option(help="The card, by UUID or index.")] = None,
+    silence: Annotated[str | None, typer.Option(help=SILENCE)] = None,
+    shared_host: Annotated[bool, typer.Option("--shared-host", help=SHARED_HOST)] = False,
     study: Annotated[Path | None, typer.Option(help="The study's folder (./studies/NAME).")] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on with a study where it stopped (--study, else the newest).")
@@ -55,7 +57,8 @@ def tune(
         model=None if from_file else model, objective=objective, limits=named(limit, "--limit", "="), baseline=baseline,
         weights=named(weight, "--weight", "="),
         candidates=named(candidate, "--candidate", ":"), tests=test, pairs=pairs, budget=budget, seed=seed,
-        allow_output_change=allow_output_change or None, engine=engine, device=device,
+        allow_output_change=allow_output_change or None, silence=silence,
+        shared_host=shared_host or None, engine=engine, device=device,
         workload=workload_of(workload, input_len, output_len, concurrency, requests),
         pinned=shlex.join(context.obj) if context.obj else None,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from dyno.hardware.spec import Gpu, GpuProcess
 
 T = TypeVar("T")
+_TRANSFERS_A_CLOCK = 2  # as NVML tells the clock of every kind of memory
 
 # Bits of NVML's clocks event reasons. Idle (bit 0) slows nothing down that is asked for, and has no word.
 THROTTLE_REASONS: Mapping[int, str] = {
@@ -71,6 +72,17 @@ def gpu_temperature(uuid: str, library: ModuleType | None = None) -> float | Non
     """The card's temperature in degrees C. None when the card does not say."""
     card = _find(uuid, library)
     return _temperature(*card) if card else None
+
+
+def gpu_bandwidth(uuid: str, library: ModuleType | None = None) -> float | None:
+    """Bytes a second between the card and its memory, at its highest memory clock. None when the card does not say."""
+    card = _find(uuid, library)
+    if card is None:
+        return None
+    library, handle = card
+    bits = _ask(library, library.nvmlDeviceGetMemoryBusWidth, handle)
+    mhz = _ask(library, library.nvmlDeviceGetMaxClockInfo, handle, library.NVML_CLOCK_MEM)
+    return None if not bits or not mhz else bits / 8 * mhz * 1e6 * _TRANSFERS_A_CLOCK
 
 
 class CardReader:

@@ -11,11 +11,11 @@ from types import ModuleType
 
 import psutil
 
-from dyno.hardware.nvml import gpu_memory_used, gpu_temperature, read_cards
+from dyno.hardware.nvml import gpu_bandwidth, gpu_memory_used, gpu_temperature, read_cards
 from dyno.hardware.spec import Cpu, Hardware
 from dyno.home import free_disk_bytes
 
-__all__ = ["gpu_memory_used", "gpu_temperature", "read_hardware"]
+__all__ = ["gpu_bandwidth", "gpu_memory_used", "gpu_temperature", "read_hardware"]
 
 # The flags that choose vLLM's CPU kernels, as /proc/cpuinfo spells them on x86 and on ARM.
 _ISA = ("sse4_2", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns, thread_time_ns
 from types import TracebackType
@@ -20,11 +20,13 @@ from dyno.hardware.procfs import (
     processor_time,
     read_process,
     read_processes,
+    thread_waits,
     used_between,
     within,
 )
 
 PERIOD_S = 1.0
+UNSEEN = -1  # in place of the process id of an engine that runs here and cannot be seen: nobody is accused then
 CAPACITY = 1 << 17  # samples: a day and a half at one a second; memory is touched only as it fills
 CARD_COLUMNS = ("temperature_c", "power_w", "power_limit_w", "sm_clock_mhz", "memory_clock_mhz", "clock_reasons",
                 "memory_used_bytes", "energy_j", "busy_percent", "power_capped_s", "too_hot_s",
@@ -44,6 +46,8 @@ class Samples:
     `columns` are arrays as long: `host.busy_s` ..., `card.temperature_c` ..., and `NAME.cpu_s` and `NAME.rss_bytes` of
     each tree of processes; NaN where nothing was told. Names that end in `_s` or `_j` count up.
     `foreign` are the processes outside those trees that used the processors meanwhile, most first.
+    `queued_s` is how long the threads of each tree, added up, were ready to run and had no processor; empty where the
+    kernel does not tell.
     """
 
     at_ns: NDArray[np.int64]
@@ -51,6 +55,7 @@ class Samples:
     foreign: tuple[CpuUse, ...] = ()
     cores: int = 1
     cost_s: float = 0.0  # CPU time that the sampling itself took
+    queued_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -105,6 +110,7 @@ class Host:
         self._allowed = os.sched_getaffinity(0)
         self._trees: dict[str, set[int]] = {}
         self._first: dict[int, Process] = {}
+        self._waits: dict[str, dict[tuple[int, int], float] | None] = {}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -132,6 +138,13 @@ class Host:
         own = within(self._first, self._roots.values()) | self.own
         return tuple(use for use in used_between(self._first, now) if use.pid not in own)
 
+    def queued_s(self) -> dict[str, float]:
+        """How long each tree's threads have waited for a processor since this was first called, where that is told."""
+        now = {name: thread_waits(tree, self._proc) for name, tree in self._trees.items()}
+        self._waits = self._waits or now
+        return {name: sum(waited - (self._waits.get(name) or {}).get(thread, 0.0) for thread, waited in waits.items())
+                for name, waits in now.items() if waits is not None}  # fmt: skip
+
     def read(self) -> dict[str, float]:
         """The columns of one sample."""
         time = processor_time((self._proc / "stat").read_bytes(), self._allowed)
@@ -158,6 +171,7 @@ class Sampler:
         self._taken = 0
         self._cost_ns = 0
         self._foreign: tuple[CpuUse, ...] = ()
+        self._queued_s: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -176,11 +190,13 @@ class Sampler:
         """What there is now."""
         taken = self._taken
         columns = {name: self._rows[:taken, place].copy() for name, place in self._columns.items()}
-        return Samples(self._at_ns[:taken].copy(), columns, self._foreign, self._host.cores, self._cost_ns / 1e9)
+        return Samples(self._at_ns[:taken].copy(), columns, self._foreign, self._host.cores, self._cost_ns / 1e9,
+                       self._queued_s)  # fmt: skip
 
     def look(self) -> None:
-        """The first and the last sample: all processes are looked through."""
+        """The first and the last sample: all processes are looked through, and the threads of the trees."""
         self._foreign = self._host.look_around()
+        self._queued_s = self._host.queued_s()
         self.sample()
 
     def sample(self) -> None:

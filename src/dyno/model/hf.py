@@ -66,6 +66,14 @@ def model_size_bytes(model_id: str) -> int | None:
     return None if files is None else _size(files)
 
 
+def weights_bytes(folder: Path) -> int | None:
+    """What the safetensors files that a folder's index names hold, or its only one; None where there are none."""
+    index = folder / "model.safetensors.index.json"
+    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    files = [folder / name for name in names]
+    return sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
+
+
 def _has_weights(folder: Path) -> bool:
     return any(file.is_file() for pattern in _WEIGHTS for file in folder.glob(pattern))
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dyno.bench.audit import card_reasons, host_reasons
+from dyno.bench.audit import PhysicalBounds, card_reasons, host_reasons
 from dyno.bench.raw import save_samples
 from dyno.bench.record import ScenarioResult, Search, Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import run_test
+from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment
 from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Cause, Failure
@@ -33,6 +34,9 @@ TRANSIENT = (Cause.MEMORY_TAKEN,)
 # Ids at both ends of a vocabulary are its special tokens; prompts are drawn from what lies between.
 SPECIAL_SHARE = 16
 
+ATTEMPTS = 3  # at a test that the host disturbed
+AGAIN_UP_TO_S = 600.0  # longer tests are not taken again: a soak is hours
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -45,6 +49,7 @@ class Session:
     block: int
     device_uuid: str | None
     others: tuple[Environment, ...] = ()  # environments that candidates name
+    bounds: Callable[[EngineArgs], PhysicalBounds] = lambda _: PhysicalBounds()
 
     def engine_of(self, candidate: Candidate) -> Environment:
         """The environment that a candidate is launched in."""
@@ -105,45 +110,70 @@ class Launch:
         return None
 
     def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
-        """Take one test and write it down. False when the engine failed in it."""
-        began = _Began()
-        self.tell("test", test)
+        """Take one test, again where the host disturbed it; every attempt is written down. False: the engine failed."""
+        taken = [step for step in read_journal(self.session.folder).steps
+                 if step.launch == self.plan.launch and step.scenario == test]  # fmt: skip
+        for attempt in range(len(taken), ATTEMPTS):
+            self.tell("test", test)
+            step = self.attempt(engine, facts, test, attempt)
+            self.write(step)
+            if not step.again:
+                break
+        return step.failure is None
+
+    def attempt(self, engine: EngineProcess, facts: StartFacts, test: str, attempt: int) -> Step:
+        """One attempt at a test, with prompts of its own, as the engine may have cached those of the one before."""
+        began, raw_folder = _Began(), self.raw_folder(test, attempt)
         with watch(engine.pid, self.session.device_uuid) as sampler:
-            result, refused = self.run(engine, facts, test)
-        save_samples(self.raw_folder(test), test, sampler.samples)
+            result, refused = self.run(engine, facts, test, attempt)
+        samples = sampler.samples
+        save_samples(raw_folder, test, samples)
         if failure := engine.died() or refused:
-            self.write(replace(self.step(test, began, "failed"), failure=failure))
-            return False
-        figures = result.figures | sampler.samples.peaks()
-        void = (*result.void, *self.machine_reasons(test, sampler.samples))
+            return replace(self.step(test, began, "failed", attempt=attempt), failure=failure)
+        figures = result.figures | samples.peaks()
+        host, card = self.host_reasons(test, samples), card_reasons(samples)
+        void = (*result.void, *card, *host)
         objective = self.session.spec.objective
         if test == "throughput" and not void and figures.get(objective.figure) is None:
             void = (f"the server told nothing from which {objective.name} could be had",)
         raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
-        self.write(replace(self.step(test, began, "void" if void else "complete", figures), void=void, raw=raw))
-        return True
+        cured = bool(host) and not card and not result.errors and samples.duration_s <= AGAIN_UP_TO_S
+        step = self.step(test, began, "void" if void else "complete", figures, attempt)
+        return replace(step, void=void, raw=raw, again=cured and attempt + 1 < ATTEMPTS)
 
-    def machine_reasons(self, test: str, samples: Samples) -> tuple[str, ...]:
-        """Why the card voids a test. What others took of the host's processors is noted where it decides most."""
-        if test == "throughput":
-            for reason in host_reasons(samples):
-                append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
-        return card_reasons(samples)
+    def host_reasons(self, test: str, samples: Samples) -> tuple[str, ...]:
+        """Whom the host worked for besides. Where it is always shared that is noted, for the test that decides most."""
+        reasons = host_reasons(samples)
+        if not self.session.spec.shared_host:
+            return reasons
+        for reason in reasons if test == "throughput" else ():
+            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
+        return ()
 
-    def run(self, engine: EngineProcess, facts: StartFacts, test: str) -> tuple[ScenarioResult, Failure | None]:
+    def run(self, engine: EngineProcess, facts: StartFacts, test: str,
+            attempt: int = 0) -> tuple[ScenarioResult, Failure | None]:  # fmt: skip
         session, edge = self.session, self.session.vocab_size // SPECIAL_SHARE
-        target = Target(engine.url, engine.model_name, token_ids=(edge, session.vocab_size - edge))
+        target = Target(engine.url, engine.model_name, token_ids=(edge, session.vocab_size - edge),
+                        silence_s=session.spec.silence_s, shared_host=session.spec.shared_host)  # fmt: skip
         gauges: dict[str, Callable[[], int | None]] = {"rss_bytes": engine.rss_bytes}
         if session.device_uuid:
             gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)
-        run = Run(target, session.spec.workload, self.plan.seed(session.spec.seed, test), facts.max_model_len,
-                  self.raw_folder(test), limits=session.spec.limits, duration_s=session.spec.duration_s,
-                  gauges=gauges, at_limits=self.search(test))  # fmt: skip
+        run = Run(target, session.spec.workload, self.seed(test, attempt), facts.max_model_len,
+                  self.raw_folder(test, attempt), limits=session.spec.limits, duration_s=session.spec.duration_s,
+                  gauges=gauges, at_limits=self.search(test),
+                  bounds=session.bounds(self.candidate.args))  # fmt: skip
         try:
             return run_test(test, run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
+
+    def seed(self, test: str, attempt: int) -> int:
+        return self.plan.seed(self.session.spec.seed, f"{test} again {attempt}" if attempt else test)
+
+    def raw_folder(self, test: str, attempt: int = 0) -> Path:
+        place = f"{self.plan.launch:03d}-again-{attempt}" if attempt else f"{self.plan.launch:03d}"
+        return self.session.folder / "raw" / f"{place}-{test}"
 
     def search(self, test: str) -> Search | None:
         """Where to look for the concurrency at the limits, from what earlier launches found."""
@@ -152,9 +182,6 @@ class Launch:
             return None
         return search_from(read_journal(self.session.folder).steps, self.candidate.name, spec.workload.concurrency)
 
-    def raw_folder(self, test: str) -> Path:
-        return self.session.folder / "raw" / f"{self.plan.launch:03d}-{test}"
-
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
         steps = [step for step in read_journal(self.session.folder).steps if step.launch == self.plan.launch]
@@ -162,9 +189,10 @@ class Launch:
         return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
                         "max_concurrency": facts.max_concurrency}  # fmt: skip
 
-    def step(self, test: str, began: _Began, state: StepState, figures: dict[str, float | None] | None = None) -> Step:
-        plan = self.plan
-        seed, took_s = plan.seed(self.session.spec.seed, test), round(time.monotonic() - began.clock, 3)
+    def step(self, test: str, began: _Began, state: StepState, figures: dict[str, float | None] | None = None,
+             attempt: int = 0) -> Step:  # fmt: skip
+        plan, took_s = self.plan, round(time.monotonic() - began.clock, 3)
+        seed = self.seed(test, attempt)
         return Step(plan.block, plan.launch, plan.phase, plan.pair, plan.candidate, test, seed, state, figures or {},
                     log=str(self.log), started_at=began.at, duration_s=took_s)  # fmt: skip
 
@@ -201,4 +229,6 @@ def _summary(step: Step) -> str:
     figure, unit = _TELLING[step.scenario]
     value = step.figures.get(figure)
     told = "" if value is None else f"{value:,.4g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
-    return f"{step.state} {'; '.join(step.void)}" if step.state == "void" else told or step.state
+    if step.state == "void":
+        return f"void{', to be taken again' if step.again else ''}: {'; '.join(step.void)}"
+    return told or step.state

@@ -128,7 +128,7 @@ def _state(mine: Sequence[Step]) -> tuple[RowState, str | None]:
     throughput = [step for step in mine if step.scenario == "throughput"]
     if any(step.state == "complete" for step in throughput):
         return "complete", None
-    return ("void", "; ".join(throughput[0].void)) if throughput else ("pending", None)
+    return ("void", "; ".join(throughput[-1].void)) if throughput else ("pending", None)
 
 
 def _for_limits(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:

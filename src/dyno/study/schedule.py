@@ -103,8 +103,8 @@ def _first_launch(steps: Sequence[Step], block: int) -> int:
 
 
 def _owed(steps: Sequence[Step], launch: int, tests: tuple[str, ...]) -> tuple[str, ...]:
-    """The tests a launch still owes; a failed step ends its launch."""
+    """The tests a launch still owes, those to be taken again among them; a failed step ends its launch."""
     mine = [step for step in steps if step.launch == launch]
     if any(step.state == "failed" for step in mine):
         return ()
-    return tuple(test for test in tests if test not in {step.scenario for step in mine})
+    return tuple(test for test in tests if test not in {step.scenario for step in mine if not step.again})

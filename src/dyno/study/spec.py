@@ -72,10 +72,12 @@ class SpecFile:
     budget: Quantity | None = None
     seed: Whole = 0
     allow_output_change: bool = False
+    shared_host: bool = False
     engine: str | None = None
     device: str | Whole | None = None
     ready_timeout: Quantity = "20 min"
     duration: Quantity | None = None
+    silence: Quantity = "5 min"
     weights: dict[str, Quantity] = field(default_factory=dict)
     prove: ProveFile | None = None
 
@@ -106,9 +108,11 @@ class StudySpec:
     budget_s: float | None
     seed: int
     allow_output_change: bool
+    shared_host: bool  # neighbours never end: what they take is noted, and voids nothing
     engine: str | None
     device: str | None
     ready_timeout_s: float
+    silence_s: float  # without a byte, after which a request has failed
     duration_s: float | None  # of `sustained` and of `soak`; None: a minute and ten
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
@@ -246,6 +250,7 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
+    silence_s = parsed("silence", lambda: _positive_seconds(written.silence))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
     weights = parsed("weights", lambda: _weights(written.weights))
     prove = parsed("prove", lambda: _prove(written))
@@ -256,9 +261,10 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
     spec = StudySpec(
         model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
-        allow_output_change=written.allow_output_change, engine=written.engine,
+        allow_output_change=written.allow_output_change, shared_host=written.shared_host, engine=written.engine,
         device=None if written.device is None else str(written.device),
-        ready_timeout_s=timeout_s, duration_s=duration_s, weights=weights or (), prove=prove,
+        ready_timeout_s=timeout_s, silence_s=silence_s or 0.0, duration_s=duration_s, weights=weights or (),
+        prove=prove,
         clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
     )  # fmt: skip
     problems += _not_in_a_proof(spec)

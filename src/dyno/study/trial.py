@@ -27,7 +27,8 @@ class Step:
     """A finished test of a launch. (candidate, scenario, launch, seed) identifies it within a study.
 
     `launch` is the place in the study's order, from 0. `pair` numbers the confirmation's pairs, from 0.
-    A `startup` step that failed ends its launch; its `failure` says why.
+    A `startup` step that failed ends its launch; its `failure` says why. `again` is an attempt at a test that is taken
+    again in the same launch, with other prompts, as the host worked for others meanwhile.
     """
 
     block: int
@@ -40,6 +41,7 @@ class Step:
     state: StepState
     figures: dict[str, float | None] = field(default_factory=dict)
     void: tuple[str, ...] = ()
+    again: bool = False
     failure: Failure | None = None
     facts: StartFacts | None = None  # with scenario "startup"
     raw: tuple[str, ...] = ()  # paths relative to the study folder

@@ -2,13 +2,17 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dyno.engine.environment import Environment, current_environment, load_environment
 from dyno.engine.lock import hold
+from dyno.hardware.probe import gpu_bandwidth
 from dyno.hardware.spec import Hardware
 from dyno.home import locks_folder
+from dyno.model.hf import weights_bytes
+from dyno.study.bounds import decode_bounds
 from dyno.study.journal import read_journal
 from dyno.study.launch import Session
 from dyno.study.prepare import Prepared, card_for
@@ -63,5 +67,8 @@ def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, hos
     environment, *others = engines
     block = enter_block(folder, host.hardware)
     journal = read_journal(folder)
-    vocab_size = journal.study.model.vocab_size
-    run_study(Session(folder, spec_of(journal), environment, vocab_size, block, device, tuple(others)), watch)
+    model = journal.study.model
+    stored = weights_bytes(Path(model.path)) if model.path else None
+    bounds = partial(decode_bounds, model, stored, gpu_bandwidth(device) if device else None)
+    run_study(Session(folder, spec_of(journal), environment, model.vocab_size, block, device, tuple(others), bounds),
+              watch)  # fmt: skip
