@@ -102,7 +102,18 @@ class TestHost:
         assert "processes that cannot be seen from here 0.55" in reason
 
     def test_others_work_beside_an_idle_processor_voids_nothing(self) -> None:
-        assert host_reasons(samples(cores=16, host__busy_s=4.0, host__idle_s=11.9)) == ()
+        neighbour = {"cores": 16, "host__busy_s": 4.0, "host__idle_s": 11.9}
+        assert host_reasons(samples(**neighbour)) == ()
+        assert host_reasons(samples(**neighbour, queued_s=0.7)) == (), "0.8 % of the time for others"
+
+    def test_others_work_that_was_waited_for_voids_beside_an_idle_processor_too(self) -> None:
+        (reason,) = host_reasons(samples(cores=16, host__busy_s=4.0, host__idle_s=11.9, queued_s=6.0))
+        assert reason.startswith("other processes took 2.89 of a processor while engine 6.0 s and client 0.0 s of 60 s "
+                                 "waited for one: ")  # fmt: skip
+
+    def test_an_engine_that_waits_for_itself_accuses_nobody(self) -> None:
+        spinning = {"host__busy_s": 1.98, "host__idle_s": 0.0, "engine__cpu_s": 1.9}
+        assert host_reasons(samples(**spinning, queued_s=60.0)) == ()
 
     def test_without_the_engines_processes_nobody_is_accused(self) -> None:
         unknown = {"engine__cpu_s": np.full(61, np.nan)}

@@ -64,6 +64,12 @@ class Library:
     def nvmlDeviceGetGraphicsRunningProcesses(self, card):
         return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in card.graphics]
 
+    def nvmlDeviceGetMemoryBusWidth(self, card):
+        return _answer(card.answers, "MemoryBusWidth")
+
+    def nvmlDeviceGetMaxClockInfo(self, card, clock):
+        return _answer(card.answers, ("MaxClockInfo", clock))
+
     def nvmlDeviceGetClockInfo(self, card, clock):
         return _answer(card.answers, ("ClockInfo", clock))
 
@@ -99,6 +105,8 @@ H200 = Library(
                 "Temperature": 36,
                 ("ClockInfo", 1): 345,
                 ("ClockInfo", 2): 3201,
+                ("MaxClockInfo", 2): 3201,
+                "MemoryBusWidth": 6144,
                 "CurrentClocksEventReasons": 0x1,
                 "DisplayActive": 0,
             }

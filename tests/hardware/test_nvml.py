@@ -1,7 +1,7 @@
 import pytest
 from tests.hardware.recorded import H200, LAPTOP_4090, MIB, WSL2, Card, Library
 
-from dyno.hardware.nvml import gpu_memory_used, gpu_temperature, read_cards
+from dyno.hardware.nvml import gpu_bandwidth, gpu_memory_used, gpu_temperature, read_cards
 from dyno.hardware.spec import Gpu, GpuProcess
 
 
@@ -60,6 +60,11 @@ def test_a_card_is_asked_by_its_uuid():
     assert gpu_temperature("GPU-laptop", LAPTOP_4090) == 84.0
 
 
-@pytest.mark.parametrize("ask", [gpu_memory_used, gpu_temperature])
+@pytest.mark.parametrize("ask", [gpu_bandwidth, gpu_memory_used, gpu_temperature])
 def test_an_unknown_card_says_nothing(ask):
     assert ask("GPU-elsewhere", H200) is None
+
+
+def test_bandwidth_is_of_the_bus_at_its_highest_clock():
+    assert gpu_bandwidth("GPU-0a1b2c3d-0000-1111-2222-333344445555", H200) == 6144 / 8 * 2 * 3201e6
+    assert gpu_bandwidth("GPU-laptop", LAPTOP_4090) is None

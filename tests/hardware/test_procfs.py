@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from dyno.hardware.procfs import (
     CpuUse,
     Process,
@@ -10,6 +12,7 @@ from dyno.hardware.procfs import (
     processor_time,
     read_process,
     read_processes,
+    thread_waits,
     used_between,
     within,
 )
@@ -67,3 +70,27 @@ def test_what_a_process_did_before_it_was_collected_is_not_use():
     before = table(process(1, 0, 0), process(2, 1, 10), process(3, 2, 100))
     after = table(process(1, 0, 112))
     assert used_between(before, after) == (CpuUse(1, "p1", 2),)
+
+
+def schedstat(root, pid: int, thread: int, text: str) -> None:
+    folder = root / str(pid) / "task" / str(thread)
+    folder.mkdir(parents=True)
+    (folder / "schedstat").write_text(text)
+
+
+def test_waiting_for_a_processor_is_told_of_every_thread_without_what_waking_takes(tmp_path):
+    schedstat(tmp_path, 7, 7, "5000000000 2000000000 1000\n")
+    schedstat(tmp_path, 7, 8, "1000 10000 1000\n")
+    assert thread_waits([7, 9], tmp_path) == {(7, 7): 1.98, (7, 8): 0.0}
+
+
+@pytest.mark.parametrize("told", [None, "0 0 0\n"], ids=["no such file", "not counted"])
+def test_a_kernel_that_does_not_count_waiting_tells_nothing(tmp_path, told):
+    if told:
+        schedstat(tmp_path, 7, 7, told)
+    assert thread_waits([7], tmp_path) is None
+
+
+def test_this_machines_own_waiting_is_read_or_known_to_be_untold():
+    waits = thread_waits([os.getpid()])
+    assert waits is None or (os.getpid(), os.getpid()) in waits

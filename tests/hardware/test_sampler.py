@@ -1,13 +1,14 @@
 """Card and host over time, with a replayed card, a recorded host and a clock of the test's own."""
 
 import os
+from time import thread_time
 
 import numpy as np
 import pytest
 from tests.hardware.replay import Replay, heat_soak, laptop, power_capped, throttled_at_minute_5
 
 from dyno.hardware.nvml import open_card
-from dyno.hardware.sampler import Host, Sampler, watch
+from dyno.hardware.sampler import PERIOD_S, Host, Sampler, watch
 
 
 def sampled(trace, seconds: int, step: int = 1, **more):
@@ -120,3 +121,21 @@ def test_this_machine_is_watched_from_entry_to_exit():
     assert seen.peak("host.available_bytes") > 0
     assert seen.peak("client.rss_bytes") > 0
     assert "engine.cpu_s" not in seen.columns
+
+
+def test_waiting_is_what_was_added_since_the_first_look(proc):
+    root = proc(0, 0, 0)
+    sampler = Sampler(Host({"client": 10, "engine": 11}, root), None)
+    for waited_s in (1, 4):
+        for pid in (11, 12):
+            (root / str(pid) / "task" / str(pid)).mkdir(parents=True, exist_ok=True)
+            (root / str(pid) / "task" / str(pid) / "schedstat").write_text(f"9 {waited_s}000000000 0")
+        sampler.look()
+    assert sampler.samples.queued_s == {"engine": 6}
+
+
+def test_a_sample_a_second_takes_less_than_a_hundredth_of_a_processor():
+    sampler, began = Sampler(Host({"client": os.getpid()}), None), thread_time()
+    for _ in range(50):
+        sampler.sample()
+    assert (thread_time() - began) / 50 < 0.01 * PERIOD_S

@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub import constants
 
 from dyno.errors import InputError, NoDiskSpace
-from dyno.model.hf import model_size_bytes, resolve_model
+from dyno.model.hf import model_size_bytes, resolve_model, weights_bytes
 from dyno.model.spec import ModelSpec
 
 ID = "maker/model-4b"
@@ -150,3 +150,14 @@ def test_a_download_that_broke_off_goes_on_with_what_is_missing(hub, files):
     assert resolve_model(ID).has_weights
     assert "model.safetensors" in hub.served
     assert "config.json" not in hub.served
+
+
+def test_the_weights_of_a_folder_are_what_its_index_names_or_its_only_file(tmp_path):
+    assert weights_bytes(tmp_path) is None
+    for name, size in (("model.safetensors", 5), ("a.safetensors", 7), ("consolidated.safetensors", 100)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert weights_bytes(tmp_path) == 5
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"p": "a.safetensors", "q": "a.safetensors"}}'
+    )
+    assert weights_bytes(tmp_path) == 7

@@ -46,7 +46,16 @@ def test_the_longer_tests_have_tables_of_their_own(outcome, tmp_path):
     assert (capacity["TTFT p50/p95/p99 ms"], capacity["KV use"]) == ("404/768/800", "3.1%")
     assert capacity["Queue efficiency"] == "75%"
     assert made["sustained"].rows[0] == ("baseline", "320", "160", "50%", "30 s", "88 °C")
-    assert made["soak"].rows[0][-2:] == ("it grows: +2.86 MiB an hour [+0.954, +4.77]", "-")
+    assert made["soak"].rows[0][-1] == "it grows: +2.86 MiB an hour [+0.954, +4.77]"
+    assert "Card memory" not in made["soak"].headers  # nobody told
+
+
+def test_throughput_at_the_limits_tells_with_how_many_clients(outcome):
+    figures = {"capacity_concurrency": 5.5, "capacity_output_throughput": 734.0, "queue_efficiency": 0.9}
+    row = replace(outcome.rows[0], metrics={"throughput": figures})
+    made = tables(replace(outcome, rows=(row,)))["concurrency"]
+    told = dict(zip(made.headers, made.rows[0], strict=True))
+    assert (told["Clients within limits"], told["Queue efficiency"]) == ("5.5", "90%")
 
 
 def test_the_ladder_has_a_column_a_length(outcome):

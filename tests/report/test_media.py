@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.report.kept import keep
 
 from dyno.report.jsonout import outcome_json
 from dyno.report.markdown import render_markdown
@@ -35,6 +36,14 @@ def test_a_terminal_of_any_width_shows_names_verdict_and_an_unbroken_command(out
     assert "missed: ttft_p95 2,310 ms (at most 2,000 ms)" in words
     assert "Remedy: Lower VLLM_CPU_KVCACHE_SPACE." in words
     assert all(len(line) <= max(width, len(COMMAND) + 2) for line in text.splitlines())
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_its_rows_as_lines(outcome, tmp_path):
+    kept = keep(tmp_path, outcome)
+    narrow = " ".join(printed(kept, 80).split())
+    assert "baseline: Clients within limits 8, tok/s there 320, Knee, clients 4," in narrow
+    assert "Queue efficiency 75%" in narrow
+    assert "p50/p95/p99" in printed(kept, 200)
 
 
 def test_square_brackets_in_names_are_shown_not_obeyed(outcome):

@@ -110,3 +110,9 @@ def test_a_screening_that_was_cut_short_takes_no_steps_of_the_confirmation_for_i
     done = [*whole(0, "baseline"), *whole(1, names[1]), *whole(2, "x", phase="confirm", pair=0)]
     plan = next_screen(ORDER, done, 1)
     assert (plan.launch, plan.candidate, plan.tests) == (2, names[2], TESTS)
+
+
+def test_a_test_to_be_taken_again_is_still_owed():
+    first = (step(0, "baseline", "startup"), step(0, "baseline", state="void", again=True))
+    assert next_screen(ORDER, first, 1).tests == ("throughput",)
+    assert next_screen(ORDER, (*first, step(0, "baseline")), 1).launch == 1

@@ -222,9 +222,9 @@ class Sampler:
             self._cost_ns += thread_time_ns() - began
 
 
-def watch(engine_pid: int | None, device_uuid: str | None) -> Sampler:
+def watch(engine_pid: int | None, device_uuid: str | None, proc: Path = PROC) -> Sampler:
     """A sampler of this process, an engine it started and a card, any of which may be absent."""
     from dyno.hardware.nvml import open_card
 
     roots = {"client": os.getpid()} | ({} if engine_pid is None else {"engine": engine_pid})
-    return Sampler(Host(roots), open_card(device_uuid) if device_uuid else None)
+    return Sampler(Host(roots, proc), open_card(device_uuid) if device_uuid else None)

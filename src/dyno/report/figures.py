@@ -68,7 +68,7 @@ def _ratios(outcome: Outcome, verdicts: Sequence[Comparison]) -> Chart | None:
               (paired, 0, _marker("pair", CONFIRM, "circle"))]  # fmt: skip
     traces = [_points(mine, names, lane, look) for mine, lane, look in groups if mine]
     shown = [each for each in verdicts if each.metric == objective.name and each.candidate in names and each.ratio]
-    traces += [_interval(verdict, names.index(verdict.candidate) - 0.25) for verdict in shown]
+    traces += [_interval(verdict, names.index(verdict.candidate) + 0.3) for verdict in shown]
     layout = rows_layout(names, "ratio to the baseline")
     layout["shapes"] = [_equal()]
     layout["xaxis"]["range"] = _reach([ratio for _, ratio in points], shown)

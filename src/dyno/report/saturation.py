@@ -78,7 +78,7 @@ def _throughput(drawn: Sequence[tuple[str, Curve, str]]) -> Chart:
                                    colour, symbol))  # fmt: skip
     caption = ("Star: the most clients that keep the latency limits. Diamond: the knee, beyond which more clients "
                "bring little more.")  # fmt: skip
-    return Chart("Throughput over clients", caption, {"data": traces, "layout": _clients_layout("tok/s")})
+    return Chart("Throughput over clients", caption, {"data": traces, "layout": _clients_layout("tok/s", traces)})
 
 
 def _latency(name: str, curve: Curve, latency: str, colour: str) -> Chart:
@@ -97,7 +97,7 @@ def _latency(name: str, curve: Curve, latency: str, colour: str) -> Chart:
     if clients := curve.capacity_concurrency:
         traces.append(straight(f"capacity, {number(clients)} clients", (clients, clients), (0, top), GREY, "dashdot"))
     return Chart(f"{name}: {LATENCIES[latency].lower()} over clients", "Less is better. p99: 99 of 100 are faster.",
-                 {"data": traces, "layout": _clients_layout("ms")})  # fmt: skip
+                 {"data": traces, "layout": _clients_layout("ms", traces)})  # fmt: skip
 
 
 def _over_clients(curve: Curve, figure: str) -> Line:
@@ -110,9 +110,12 @@ def _over_clients(curve: Curve, figure: str) -> Line:
     return np.array(clients, dtype=np.float64), np.array([fmean(seen[each]) for each in clients])
 
 
-def _clients_layout(unit: str) -> Figure:
+def _clients_layout(unit: str, traces: Sequence[Figure]) -> Figure:
+    """Powers of two are named, and where the search stayed within a few of them every number it looked at."""
     made = layout("clients at a time", unit, height=330)
-    powers = [1 << power for power in range(15)]
-    made["xaxis"] |= {"type": "log", "tickvals": powers, "ticktext": [str(each) for each in powers]}
+    looked_at = {int(x) for trace in traces if "markers" in trace["mode"] for x in trace["x"] if x == int(x)}
+    powers = {1 << power for power in range(15)}
+    ticks = sorted(powers if max(looked_at, default=1) > 4 * min(looked_at, default=1) else looked_at)
+    made["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [str(each) for each in ticks]}
     del made["xaxis"]["rangemode"]
     return made

@@ -1,10 +1,11 @@
 """Tables beside the matrix, the same for every medium: one for each of the longer tests that was taken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan, nan
 
 from dyno.report.matrix import NOTHING, compared, number
+from dyno.report.wording import within_text
 from dyno.study.outcome import Outcome, Row
 from dyno.units import format_bytes, format_seconds
 from dyno.verdict.decision import Decision
@@ -44,7 +45,14 @@ def tables(outcome: Outcome) -> dict[str, Table]:
     """Tables by the test they are of, only those that hold something."""
     made = {"throughput": _throughput(outcome), "concurrency": _concurrency(outcome), "context": _context(outcome),
             "sustained": _sustained(outcome), "soak": _soak(outcome)}  # fmt: skip
-    return {test: table for test, table in made.items() if table.rows}
+    return {test: _without_empty(table) for test, table in made.items() if table.rows}
+
+
+def _without_empty(table: Table) -> Table:
+    """Without columns that no row has anything in."""
+    kept = [place for place, cells in enumerate(zip(*table.rows, strict=True)) if {*cells} - {NOTHING}]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return replace(table, headers=tuple(table.headers[place] for place in kept), rows=rows)
 
 
 def _taken(outcome: Outcome, test: str) -> Sequence[tuple[Row, Figures]]:
@@ -70,12 +78,20 @@ def _throughput(outcome: Outcome) -> Table:
              *(number(figures.get(figure_of(f"{latency}_{statistic}"))) for statistic in STATISTICS))
             for row, figures in taken for latency in LATENCIES]  # fmt: skip
     load = outcome.workload
-    caption = (f"{load.num_requests} requests of {load.input_len} tokens in and {load.output_len} out, "
-               f"{load.concurrency} at a time. TTFT is the time to the first token, TPOT that per token after it, ITL "
-               "that between tokens, E2EL that to the whole answer; in ms.")  # fmt: skip
+    within = within_text(outcome)
+    how = f"with as many clients as keep {within}" if within else f"{load.concurrency} at a time"
+    caption = (f"Requests of {load.input_len} tokens in and {load.output_len} out, {how}. TTFT is the time to the "
+               "first token, TPOT that per token after it, ITL that between tokens, E2EL that to the whole answer; in "
+               "ms.")  # fmt: skip
     headers = ("Candidate", "Latency", *STATISTICS)
     return Table("Under the workload's own load", caption, headers,
                  tuple(line for line in rows if {*line[2:]} - {NOTHING}), headers[:2])  # fmt: skip
+
+
+def _searched(outcome: Outcome) -> Sequence[tuple[Row, Figures]]:
+    """The search for the concurrency at the limits: a test of its own, or how throughput was taken."""
+    return _taken(outcome, "concurrency") or [(row, figures) for row, figures in _taken(outcome, "throughput")
+                                              if "capacity_concurrency" in figures]  # fmt: skip
 
 
 def _concurrency(outcome: Outcome) -> Table:
@@ -86,7 +102,7 @@ def _concurrency(outcome: Outcome) -> Table:
              number(figures.get("capacity_output_throughput")), number(figures.get("knee_concurrency")),
              number(figures.get("knee_output_throughput")), _three(figures, "ttft"), _three(figures, "tpot"),
              _share(figures.get("kv_usage_peak")), number(figures.get("queue_ms")), number(figures.get("prefill_ms")),
-             _share(figures.get("queue_efficiency"))) for row, figures in _taken(outcome, "concurrency")]  # fmt: skip
+             _share(figures.get("queue_efficiency"))) for row, figures in _searched(outcome)]  # fmt: skip
     caption = ("The largest number of clients at a time that keeps the latency limits, and the knee, beyond which more "
                "clients bring little more. Latencies, KV use and queue are those at that number of clients, without "
                "limits at the knee. Queue efficiency is prefill / (queue + prefill): at 100% no request waits to be "

@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from dyno.report.findings import audit_sentence, note_lines, void_lines
-from dyno.report.matrix import WORDS, is_recommended, limits_text, matrix_table
+from dyno.report.matrix import NOTHING, WORDS, is_recommended, limits_text, matrix_table
 from dyno.report.tables import Table, decision_table, tables
 from dyno.report.wording import (
     also_fast,
@@ -65,11 +65,17 @@ def _print_findings(outcome: Outcome, console: Console) -> None:
 
 
 def _print_table(made: Table, console: Console) -> None:
+    """A table, or where the terminal is too narrow for it a line for each of its rows."""
     shown = _columns(made.headers, made.words)
     for cells in made.rows:
         shown.add_row(*map(Text, cells))
     console.print(Text(f"{made.title}. {made.caption}", style="dim"))
-    console.print(shown)
+    if console.measure(shown, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(shown)
+    else:
+        for line in made.rows:
+            told = [f"{header} {cell}" for header, cell in zip(made.headers, line, strict=True) if cell != NOTHING]
+            console.print(Text(f"{line[0]}: {', '.join(told[1:])}"))
     console.print()
 
 

@@ -82,7 +82,7 @@ def hindrance(journal: Journal, names: Sequence[str] | None = None) -> str:
         launches = len({step.launch for step in mine})
         if causes := {step.launch: str(step.failure.cause) for step in mine if step.failure}:
             return f"{len(causes)} of {launches} launches of {name} failed: {', '.join(dict.fromkeys(causes.values()))}"
-        if none := [step for step in mine if step.figures.get("capacity_concurrency") == 0]:
+        if none := {step.launch for step in mine if step.figures.get("capacity_concurrency") == 0}:
             return f"{name} kept the limits with not even one client in {len(none)} of {launches} launches"
     return ""
 

@@ -11,8 +11,10 @@ from dyno.engine.catalog import Catalog, parse_changes, parse_command
 from dyno.engine.environment import Environment, current_environment, load_catalog, load_environment
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu, Hardware
+from dyno.lint.check import Judge
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
+from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
 from dyno.study.trial import Candidate
@@ -108,7 +110,8 @@ def _candidates(
         if spec.candidates is not None
         else _known(suggestions(environment.platform, card.capability if card else None,
                                 card.memory_total_bytes if card else None,
-                                bool(model and model.quantization)), catalog, path, pinned)
+                                bool(model and model.quantization)), catalog, path, pinned,
+                    judge_for(catalog, environment.platform, card, model))
     )  # fmt: skip
     none = EngineArgs(path)
     if lean:
@@ -151,16 +154,13 @@ def _path(spec: StudySpec) -> str:
 
 
 def _known(
-    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None
+    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None, judge: Judge
 ) -> tuple[Suggestion, ...]:
-    """The suggestions that this release has the flags for and that leave alone what the user pinned."""
+    """The suggestions that this release takes and that leave alone what the user pinned."""
     fit = []
-    for suggestion in table:
-        try:
-            change = parse_changes(suggestion.change, catalog, path)
-        except InputError:
-            continue
-        pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    for suggestion in launchable(table, catalog, path, judge):
+        change = parse_changes(suggestion.change, catalog, path)
         if not pins & {name for name, _ in (*change.flags, *change.env)}:
             fit.append(suggestion)
     return tuple(fit)

@@ -11,6 +11,7 @@ It infers nothing; it sleeps. Variables say how long, and how it fails:
                       wrong_tokens (counters that disagree with usage), no_usage, no_metrics
     FAKE_FAIL_ONCE    a file that the first launch makes; where it is, FAKE_FAIL has no effect
     FAKE_FAIL_AFTER   completions that are answered well before a failure while serving sets in (0)
+    FAKE_SPINS        1: the core never sleeps, as a CPU engine's threads do not
 """
 
 import os
@@ -110,7 +111,7 @@ def _core(script: Script, shape: Shape, failure: str, api_server: int, ready: in
                 os.kill(api_server, signal.SIGKILL)
         os.write(ready, b"1")
         while os.getppid() == api_server:
-            time.sleep(0.2)
+            time.sleep(0 if script.spins else 0.2)
         time.sleep(_ORPHAN_S)
         return 0
     except SystemExit:

@@ -36,6 +36,7 @@ class Script:
     tpot_s: float
     fail: str
     fail_after: int
+    spins: bool
 
 
 def read_script(env: Mapping[str, str], args: Namespace) -> Script:
@@ -48,6 +49,7 @@ def read_script(env: Mapping[str, str], args: Namespace) -> Script:
         tpot_s=float(env.get("FAKE_TPOT_MS", "1")) / 1000 * factor * slower,
         fail="" if _failed_before(env.get("FAKE_FAIL_ONCE", "")) else env.get("FAKE_FAIL", ""),
         fail_after=int(env.get("FAKE_FAIL_AFTER", "0")),
+        spins=env.get("FAKE_SPINS") == "1",
     )
 
 
