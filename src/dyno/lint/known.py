@@ -74,6 +74,8 @@ class Known:
 
     def _find(self, written: str) -> Match | None:
         head, _, path = dashed(written).partition(".")
+        if re.fullmatch(r"-O=?\w*", head):
+            head = "-O" if "-O" in self._options else "--optimization-level"
         if exact := self._options.get(head):
             return Match(exact.flag, exact.option, exact.negated, path=path)
         near = self.completions(head)
