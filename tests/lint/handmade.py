@@ -25,7 +25,10 @@ FLAGS = (
 )
 SERVER_ONLY = {"port", "host", "served_model_name"}
 KNOWN = Known(
-    "0.20.0", FLAGS, frozenset(flag.name for flag in FLAGS) - SERVER_ONLY, frozenset({"VLLM_CACHE_ROOT"}),
+    "0.20.0",
+    FLAGS,
+    frozenset(flag.name for flag in FLAGS) - SERVER_ONLY,
+    frozenset({"VLLM_CACHE_ROOT", "VLLM_API_KEY", "VLLM_CPU_KVCACHE_SPACE"}),
     history={"swap_space": Span("0.6.2", "0.17.1", "0.18.0"), "spec_model": Span("0.22.1", "0.33.0"),
              "quantized": Span("0.6.2", "0.7.0", "0.8.0"), **{flag.name: Span("0.6.2", "0.33.0") for flag in FLAGS}},
 )  # fmt: skip

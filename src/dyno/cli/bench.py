@@ -42,6 +42,7 @@ def bench(
     engine: str | None = typer.Option(None, "--engine", help="With MODEL: an environment other than the one in use."),
     device: str | None = typer.Option(None, "--device", help="With MODEL: the card, by UUID or index."),
     study: Path | None = typer.Option(None, "--study", help="With MODEL: the folder to keep everything in."),
+    no_lint: bool = typer.Option(False, "--no-lint", help="With MODEL: launch also what lint finds an error in."),
     silence: str | None = typer.Option(None, "--silence", help=SILENCE),
     shared_host: bool = typer.Option(False, "--shared-host", help=SHARED_HOST),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
@@ -50,7 +51,8 @@ def bench(
     of_url = {"--model": model, "--chat": chat, "--raw": raw, "--api-key-env": api_key_env, "--rate": rate is not None,
               "--arrival": arrival, "--trace": trace, "--lengths": lengths, "--prefix-len": prefix_len,
               "--prefixes": prefixes != 1, "--goodput": goodput, "--processes": processes > 1}  # fmt: skip
-    of_model = {"--engine": engine, "--device": device, "--study": study, "flags after `--`": context.obj}
+    of_model = {"--engine": engine, "--device": device, "--study": study, "--no-lint": no_lint,
+                "flags after `--`": context.obj}  # fmt: skip
     check_kind(folder, url, of_url, of_model)
     if folder:
         from dyno.cli.study import bench_model
@@ -58,7 +60,8 @@ def bench(
         words = workload_of(workload, input_len, output_len, concurrency, requests)
         bench_model(given(model=folder, workload=words, tests=scenario or None, seed=seed, engine=engine, device=device,
                           limits=limits_of(limits), duration=duration, silence=silence, shared_host=shared_host or None,
-                          pinned=shlex.join(context.obj) if context.obj else None), study, as_json)  # fmt: skip
+                          pinned=shlex.join(context.obj) if context.obj else None),
+                    study, as_json, not no_lint)  # fmt: skip
         return
     if trace and (requests or input_len or output_len):
         raise InputError("--trace: brings its own requests; leave out --requests, --input-len and --output-len")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
@@ -12,9 +12,6 @@ from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
 from dyno.report.matrix import bound_text, check_text
 from dyno.verdict.limits import check_limits
 from dyno.workload import LATENCIES, STATISTICS, Limit
-
-if TYPE_CHECKING:
-    from dyno.bench.again import Again
 
 Object = dict[str, Any]
 Results = Mapping[str, ScenarioResult | None]
@@ -69,10 +66,18 @@ def counting() -> Progress | None:
     return show
 
 
-def raw_json(path: Path, again: "Again") -> Object:
-    """The object of `dyno report --raw --json`: tests and loads by their place, each as `dyno bench` told it."""
-    return {"raw": str(path), "scenarios": {name: _nested(result) for name, result in again.tests.items()},
-            "loads": {name: _nested(result) for name, result in again.loads.items()}}  # fmt: skip
+def raw_text(path: Path, as_json: bool) -> str:
+    """What raw files say: tests and, of those of several loads, loads by their place, each as `dyno bench` told it."""
+    import json
+
+    from dyno.bench.again import measured_again
+
+    again = measured_again(path)
+    if not as_json:
+        return results_text(again.tests or again.loads)
+    told: Object = {"raw": str(path), "scenarios": {name: _nested(result) for name, result in again.tests.items()},
+                    "loads": {name: _nested(result) for name, result in again.loads.items()}}  # fmt: skip
+    return json.dumps(told, indent=2)
 
 
 def void_reasons(results: Results) -> list[str]:

@@ -1,25 +1,33 @@
-"""How `dyno lint` prints findings and repairs."""
+"""What `dyno lint` does with findings: print, repair, lay out over releases and pairs."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dyno.hardware.gpus import find_card
 from dyno.lint.case import Rule
 from dyno.lint.check import Finding, Judge, Text
 from dyno.lint.fix import WRITTEN, corrected, fix, write
+from dyno.lint.inputs import read_inputs
+from dyno.lint.knowledge import judged_for, known_names, known_release, newest, versions
+from dyno.lint.modelfacts import facts_nearby, read_facts
+from dyno.lint.rules import RULES, find_rules
 
 
-def listed(findings: Sequence[Finding]) -> str:
-    """One paragraph a finding, and their number."""
-    lines = [f"{each.file}:{each.line}:{each.column}: {each.severity} {each.code} {each.message}\n    {each.remedy}"
-             for each in findings]  # fmt: skip
-    return "\n".join([*lines, _summary(findings)])
+def judge(vllm: str | None, gpu: str | None, model: str | None, ignore: Sequence[str] | None) -> Judge:
+    """A judge as the options ask for it. InputError for what they name and there is not."""
+    return Judge(judged_for(vllm), RULES, find_card(gpu) if gpu else None, read_facts(model) if model else None,
+                 ignore=frozenset(rule.code for rule in find_rules(ignore or ())), facts_for=facts_nearby)  # fmt: skip
 
 
-def explained(rule: Rule) -> str:
-    """What a code means."""
-    return f"{rule.code} {rule.severity}: {rule.title}\n\n{rule.why}\n\nSource: {rule.source}"
+def one_release(inputs: Sequence[str], judge: Judge, repairs: bool, as_json: bool) -> int:
+    """Print the findings, repaired or not; 1 when an error is among them or left."""
+    texts = read_inputs(inputs, sys.stdin.buffer.read, known_names())
+    findings = repair(texts, judge) if repairs else [each for text in texts for each in judge.findings(text)]
+    print(_json(findings) if as_json else _listed(findings) or "nothing found")
+    return int(any(each.severity == "error" for each in findings))
 
 
 def repair(texts: Sequence[Text], judge: Judge) -> list[Finding]:
@@ -30,22 +38,72 @@ def repair(texts: Sequence[Text], judge: Judge) -> list[Finding]:
         if done.repaired and done.before.read.kind in WRITTEN and Path(name).is_file():
             write(Path(name), done.after.text)
         elif done.repaired:
-            whole = done.before.read.kind in WRITTEN
-            print(done.after.text if whole else "\n\n".join(corrected(done)))
+            print(done.after.text if done.before.read.kind in WRITTEN else "\n\n".join(corrected(done)))
         for each in done.repaired:
-            deleted = "deleted" if each.change and not each.change.new else "rewritten"
-            print(f"{name}:{each.line}: {deleted} {each.item} ({each.code}): {each.message}", file=sys.stderr)
+            what = "deleted" if each.change and not each.change.new else "rewritten"
+            print(f"{name}:{each.line}: {what} {each.item} ({each.code}): {each.message}", file=sys.stderr)
         left += done.left
     return left
 
 
-def _summary(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return "nothing found"
+def over_releases(inputs: Sequence[str], judge: Judge, as_json: bool) -> int:
+    """Print on which releases the inputs work and what ends them elsewhere; 1 when they work on none."""
+    from dyno.lint.releases import over_all, ranges
+
+    texts = read_inputs(inputs, sys.stdin.buffer.read, known_names())
+    found = over_all(texts, judge, versions(), known_release)
+    if as_json:
+        print(_json([each for over in found for each in over.errors]))
+    else:
+        works = [one if one == other else f"{one} to {other}" for one, other in ranges(found)]
+        print(f"works on vLLM {', '.join(works)}" if works else "works on no vLLM release")
+        for over in found:
+            if over.errors:
+                print(f"{over.version}: {'; '.join(dict.fromkeys(each.message for each in over.errors))}")
+    return int(not any(not over.errors for over in found))
+
+
+def matrix(judge: Judge, as_json: bool) -> str:
+    """Which optimisations go together, and why some do not."""
+    from dyno.lint.matrix import OPTIMISATIONS
+    from dyno.lint.matrix import matrix as cells_of
+
+    known = newest(judge)
+    cells = cells_of(judge, known)
+    if as_json:
+        return json.dumps([{"one": one, "other": other, "state": cell.state, "reason": cell.reason}
+                           for (one, other), cell in cells.items()], indent=1)  # fmt: skip
+    lines = [f"vLLM {known.version}" + (f" on {judge.card.name}" if judge.card else "")]
+    for name in OPTIMISATIONS:
+        alone = cells[name, name]
+        lines.append(f"{name}: {alone.state}" + (f" ({alone.reason})" if alone.reason else ""))
+        lines += [f"  not with {other if one == name else one}: {cell.reason}" for (one, other), cell in cells.items()
+                  if one != other and name == one and cell.state == "no"]  # fmt: skip
+    return "\n".join(lines)
+
+
+def changed(old: str, new: str) -> str:
+    """What changed between two releases."""
+    from dyno.lint.diff import changes
+
+    return "\n".join(changes(known_release(old), known_release(new))) or f"nothing changed from {old} to {new}"
+
+
+def explained(rule: Rule) -> str:
+    """What a code means."""
+    return f"{rule.code} {rule.severity}: {rule.title}\n\n{rule.why}\n\nSource: {rule.source}"
+
+
+def _json(findings: Sequence[Finding]) -> str:
+    return json.dumps([each.shown() for each in findings], indent=1)
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    lines = [f"{each.file}:{each.line}:{each.column}: {each.severity} {each.code} {each.message}\n    {each.remedy}"
+             for each in findings]  # fmt: skip
     count = Counter(each.severity for each in findings)
     parts = [
-        f"{count[level]} {level}{'s' if count[level] > 1 else ''}"
-        for level in ("error", "warning", "note")
-        if count[level]
+        f"{count[level]} {level}{'s' * (count[level] > 1)}" for level in ("error", "warning", "note") if count[level]
     ]
-    return f"{', '.join(parts)}; judged for vLLM {', '.join(sorted({each.release for each in findings}))}"
+    where = ", ".join(sorted({each.release for each in findings}))
+    return "\n".join([*lines, f"{', '.join(parts)}; judged for vLLM {where}"] if findings else [])

@@ -33,6 +33,7 @@ def prove(
     silence: Annotated[str | None, typer.Option(help=SILENCE)] = None,
     shared_host: Annotated[bool, typer.Option("--shared-host", help=SHARED_HOST)] = False,
     study: Annotated[Path | None, typer.Option(help="The study's folder (./studies/NAME).")] = None,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Launch also what lint finds an error in.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with a proof where it stopped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of verdicts, one a metric.")] = False,
 ) -> None:
@@ -60,10 +61,10 @@ def prove(
     if backends:
         if b is not None or env_b:
             raise InputError("--backends: is what B has beside A's flags; leave out --b and --env-b")
-        running.prove_backends(asked, [name.strip() for name in backends.split(",")], study, as_json)
+        running.prove_backends(asked, [name.strip() for name in backends.split(",")], study, as_json, not no_lint)
         return
     asked |= {"candidates": {"B": b or ""}}
-    running.show(running.start(study, asked, running.read_host()), as_json)
+    running.show(running.start(study, asked, running.read_host(), lint=not no_lint), as_json)
 
 
 def _check_resumed(given: dict[str, Any], max_pairs: int | None) -> None:

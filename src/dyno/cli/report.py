@@ -26,7 +26,11 @@ def report(
 ) -> None:
     """Show a study: matrix, verdict, recommended command, evidence. Or what raw records say (--raw)."""
     if raw is not None:
-        _show_raw(raw, as_json or format == "json", study or output)
+        from dyno.cli.figures import raw_text
+
+        if study or output:
+            raise InputError("--raw: goes without --study and --output; the result is on stdout")
+        print(raw_text(raw, as_json or format == "json"))
         return
     from dyno.study.store import load_outcome, newest_study
 
@@ -44,18 +48,6 @@ def report(
         print(write_report(folder, outcome))
     else:
         print(_text(outcome, folder, "json" if as_json else format), end="")
-
-
-def _show_raw(raw: Path, as_json: bool, alien: Path | None) -> None:
-    if alien is not None:
-        raise InputError("--raw: goes without --study and --output; the result is on stdout")
-    import json
-
-    from dyno.bench.again import measured_again
-    from dyno.cli.figures import raw_json, results_text
-
-    again = measured_again(raw)
-    print(json.dumps(raw_json(raw, again), indent=2) if as_json else results_text(again.tests or again.loads))
 
 
 def _text(outcome: "Outcome", folder: Path, format: Format, width: int | None = None) -> str:

@@ -12,8 +12,9 @@ import typer
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
 from dyno.study.journal import read_journal
+from dyno.study.launchable import refuse_errors
 from dyno.study.outcome import Outcome
-from dyno.study.prepare import fetch, prepare
+from dyno.study.prepare import Prepared, fetch, prepare
 from dyno.study.schedule import Order, screen_order
 from dyno.study.spec import StudySpec
 from dyno.study.store import check_folder, free_folder, load_outcome, newest_study, spec_of
@@ -28,11 +29,14 @@ def read_host() -> Host:
     return Host(read_hardware(Path.cwd()), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | None = None) -> Path:
-    """A new study, run to its end, its folder called after `name`, else after the model. Stopped on Ctrl-C."""
+def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | None = None, *, lint: bool = True) -> Path:
+    """A new study, run to its end, its folder called after `name`, else after the model. Stopped on Ctrl-C.
+
+    With `lint` InputError before anything starts has what an engine would refuse.
+    """
     if study is not None:
         check_folder(study)  # before anything is downloaded for a study that cannot be written
-    prepared = prepare(asked, host.hardware, host.visible_devices, say)
+    prepared = _prepared(asked, host, lint)
     folder = study or free_folder(name or Path(prepared.spec.model).name)
     prepared = fetch(prepared, say)
     with watching() as watch:
@@ -62,7 +66,7 @@ def show(folder: Path, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def prove_backends(asked: dict[str, Any], names: list[str], study: Path | None, as_json: bool) -> None:
+def prove_backends(asked: dict[str, Any], names: list[str], study: Path | None, as_json: bool, lint: bool) -> None:
     """A proof for each attention backend, in a folder of its own; then what all of them say."""
     from dyno.engine.environment import current_environment, load_catalog
     from dyno.study.backends import backend_changes, with_change
@@ -72,7 +76,7 @@ def prove_backends(asked: dict[str, Any], names: list[str], study: Path | None, 
     for name, change in backend_changes(names, environment, load_catalog(environment)).items():
         asked |= {"candidates": {name: with_change(asked.get("baseline", ""), change)}}
         folder = study and study.with_name(f"{study.name}-{name}")
-        folders.append(start(folder, asked, host, f"{Path(asked['model']).name}-{name}"))
+        folders.append(start(folder, asked, host, f"{Path(asked['model']).name}-{name}", lint=lint))
     show_proofs(folders, as_json)
 
 
@@ -106,14 +110,14 @@ def _proof_code(outcome: Outcome) -> int:
     return 1 if "worse" in answers or missed else 4 if "inconclusive" in answers else 0
 
 
-def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool) -> None:
+def bench_model(asked: dict[str, Any], study: Path | None, as_json: bool, lint: bool) -> None:
     """A study of one candidate. Ends with 1 when its run is void and with 3 when the engine failed."""
     from dyno.bench.record import ScenarioResult
     from dyno.bench.server import cpu_us_per_token
     from dyno.cli.figures import result_json
     from dyno.report.jsonout import outcome_json
 
-    folder = start(study, asked | {"candidates": {}, "pairs": 0}, read_host())
+    folder = start(study, asked | {"candidates": {}, "pairs": 0}, read_host(), lint=lint)
     outcome = load_outcome(folder)
     tokens = sum(step.figures.get("output_tokens") or 0 for step in outcome.steps)
     results = [result_json(ScenarioResult("throughput", step.figures, step.void), cpu_us_per_token(tokens))
@@ -141,9 +145,9 @@ def _show(folder: Path, outcome: Outcome, as_json: dict[str, Any] | None) -> Non
         print(f"serve it: dyno serve {folder}")
 
 
-def show_plan(asked: dict[str, Any], host: Host) -> None:
+def show_plan(asked: dict[str, Any], host: Host, lint: bool) -> None:
     """What would run, in order, and how long it may take."""
-    prepared = prepare(asked, host.hardware, host.visible_devices, say)
+    prepared = _prepared(asked, host, lint)
     spec = prepared.spec
     if spec.prove:
         for candidate in prepared.candidates:
@@ -162,6 +166,14 @@ def show_plan(asked: dict[str, Any], host: Host) -> None:
     launch_s = 60 if prepared.environment.platform == "cpu" else 90
     print(f"expected: {format_seconds(launch_s * (len(order) + 2 * spec.pairs))} at about {launch_s} s a launch"
           + (f"; budget {format_seconds(spec.budget_s)}" if spec.budget_s else ""))  # fmt: skip
+
+
+def _prepared(asked: dict[str, Any], host: Host, lint: bool) -> Prepared:
+    prepared = prepare(asked, host.hardware, host.visible_devices, say)
+    if lint:
+        card = next((gpu for gpu in host.hardware.gpus if gpu.uuid == prepared.device_uuid), None)
+        refuse_errors(prepared.candidates, prepared.environment, card, prepared.model)
+    return prepared
 
 
 def say(text: str) -> None:

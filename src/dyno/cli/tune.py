@@ -40,6 +40,7 @@ def tune(
         bool, typer.Option(help="Go on with a study where it stopped (--study, else the newest).")
     ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would run and how long it may take.")] = False,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Launch also what lint finds an error in.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
@@ -64,11 +65,11 @@ def tune(
     )  # fmt: skip
     host = running.read_host()
     if dry_run:
-        running.show_plan(asked, host)
+        running.show_plan(asked, host, not no_lint)
         return
     folder = (
         running.go_on(study, asked, host)
         if resume
-        else running.start(study, asked, host, Path(model).stem if from_file and model else None)
+        else running.start(study, asked, host, Path(model).stem if from_file and model else None, lint=not no_lint)
     )
     running.show(folder, as_json)

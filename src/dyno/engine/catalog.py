@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from dyno.engine.args import EngineArgs, FlagValue
 from dyno.errors import InputError, nearest
 
 Kind = Literal["switch", "str", "folded", "int", "size", "float", "json"]
+Bound = Literal["gt", "ge", "lt", "le"]
 Option = tuple[str, str | Sequence[str] | None]  # as written, with the words after it
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -41,10 +42,12 @@ REFUSED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag of `vllm serve`.
+    """One flag of `vllm serve`, or one key of the JSON that a flag takes (`speculative_config.method`, no options).
 
     `options` are its spellings without the `--no-...` ones, which exist when it is `negatable`. `words` are taken
     beside the values of its kind (`auto`, `None`). `nargs` is argparse's: None for one word, "+" for several.
+    What only a release's sources tell and an installed engine does not: `default` (None: none, or decided at the
+    start), `bounds` that the value must keep (`("gt", 0.0), ("le", 1.0)`), `deprecated`.
     """
 
     name: str
@@ -54,6 +57,9 @@ class Flag:
     words: tuple[str, ...] = ()
     negatable: bool = False
     nargs: str | None = None
+    default: bool | int | float | str | None = None
+    bounds: tuple[tuple[Bound, float], ...] = ()
+    deprecated: bool = False
 
     @property
     def negations(self) -> tuple[str, ...]:
@@ -61,11 +67,29 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable that vLLM reads. `default` is as it would be written; None: none, or decided later."""
+
+    name: str
+    kind: Literal["str", "int", "float", "switch"]
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """The flags of one vLLM release, as its own parser has them."""
+    """What one vLLM release knows: the flags as its own parser has them, and what only its sources tell.
+
+    `keywords` are the arguments of EngineArgs and AsyncEngineArgs. `lists` are values that no parser checks, by what
+    takes them: `attention_backend`, `quantization`, `kv_cache_dtype`, `speculative_config.method`.
+    """
 
     version: str
     flags: tuple[Flag, ...]
+    keys: tuple[Flag, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    keywords: tuple[str, ...] = ()
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def parse_command(text_or_words: str | Sequence[str], catalog: Catalog) -> EngineArgs:

@@ -64,7 +64,7 @@ class _Pairing:
         """The words that belong to it. What no release knows takes the next word, as most flags have one."""
         most = 1 if flag is None or path else _MOST.get(flag.nargs or "", 1)
         if flag is not None and flag.kind == "switch" and not path and flag.nargs is None:
-            most = 0
+            most = int(self.position < len(self.words) and self.words[self.position].text.lower() in _TRUTH)
         taken: list[Word] = []
         while len(taken) < most and self.position < len(self.words) and not self._is_option(self.words[self.position]):
             taken.append(self.words[self.position])
@@ -72,6 +72,7 @@ class _Pairing:
         return taken
 
 
+_TRUTH = ("true", "false")  # what people write after a switch, and argparse takes for a word of its own
 _MOST = {"+": 10**6, "*": 10**6, "?": 1}
 
 

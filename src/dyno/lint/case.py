@@ -1,6 +1,7 @@
 """What rules look at, and what they say."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,7 +51,6 @@ class ModelFacts:
     architecture: str | None = None
     max_model_len: int | None = None
     quantization: str | None = None  # None: not quantized
-    dtype: str | None = None
     num_attention_heads: int | None = None
 
 
@@ -101,9 +101,9 @@ class Case:
         flag = self.flag(item)
         if item.kind != "flag" or flag is None:
             return item.value
-        if flag.kind == "switch" and not item.given:
+        if flag.kind == "switch":
             match = self.known.find(item.written)
-            return not (match and match.negated)
+            return UNKNOWN if item.given else not (match and match.negated)
         if not isinstance(item.value, str):
             return item.value
         try:
@@ -111,6 +111,41 @@ class Case:
         except ValueError:
             return UNKNOWN
         return json.loads(value) if flag.kind == "json" and isinstance(value, str) and value != "None" else value
+
+    def is_on(self, name: str) -> bool:
+        """Whether an argument is given and not switched off."""
+        return self.item(name) is not None and self.value(name) not in (False, None)
+
+    @cached_property
+    def closed(self) -> bool:
+        """Whether all of the configuration is seen: no `$ARGS`, no `**kwargs`, no excerpt."""
+        whole = self.configuration.entry in ("serve", "api_server", "LLM", "EngineArgs", "AsyncEngineArgs", "yaml")
+        opened = any(item.kind == "positional" and not item.known for item in self.items[1:])
+        return whole and not self.configuration.open and not opened
+
+    @cached_property
+    def backend(self) -> Value:
+        """The attention backend that is asked for, by flag or by variable."""
+        variable = self.variables.get("VLLM_ATTENTION_BACKEND")
+        by_variable = variable.value if variable and "VLLM_ATTENTION_BACKEND" in (self.known.variables or ()) else None
+        return self.value("attention_backend") if self.item("attention_backend") else by_variable
+
+    @cached_property
+    def model_name(self) -> str | None:
+        """The model as it is written, None where nobody can know."""
+        item = self.item("model") or next((each for each in self.items if each.kind == "positional"), None)
+        return item.value if item and isinstance(item.value, str) else None
+
+    @cached_property
+    def weights(self) -> str | None:
+        """How the weights are quantized: as asked for, as the model's config says, or as its name does."""
+        asked = self.value("quantization")
+        if isinstance(asked, str):
+            return asked
+        if self.model is not None:
+            return self.model.quantization
+        name = (self.model_name or "").lower()
+        return next((method for method in ("fp8", "awq", "gptq") if method in re.split(r"[^a-z0-9]", name)), None)
 
 
 Check = Callable[[Case], Iterator[Hit]]

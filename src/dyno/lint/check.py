@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dyno.hardware.gpus import Card
 from dyno.lint.argv import items_of
@@ -56,6 +56,7 @@ class Judge:
     model: ModelFacts | None = None
     platform: str | None = None
     ignore: frozenset[str] = frozenset()
+    facts_for: Callable[[str], ModelFacts | None] | None = None  # of a model that a configuration names
 
     def findings(self, text: Text) -> list[Finding]:
         """All findings of one text, without those that `ignore` or a comment in it silences."""
@@ -67,15 +68,19 @@ class Judge:
             for rule in self.rules.values():
                 for hit in rule.check(case) if rule.code not in self.ignore else ():
                     line, column = places.of(hit.item.start)
+                    change = hit.change if configuration.entry != "mention" else None  # sentences are not rewritten
                     if not silenced.at(rule.code, line, configuration):
                         found.setdefault((rule.code, hit.item.start, hit.item.written), Finding(
                             rule.code, rule.severity, hit.item.written, case.known.version, text.name, line, column,
-                            hit.message, hit.remedy, hit.change))  # fmt: skip
+                            hit.message, hit.remedy, change))  # fmt: skip
         return sorted(found.values(), key=lambda finding: (finding.line, finding.column, finding.code))
 
     def _case(self, configuration: Configuration) -> Case:
         known = self.known_for(configuration)
-        return Case(configuration, items_of(configuration, known), known, self.card, self.model, self.platform)
+        case = Case(configuration, items_of(configuration, known), known, self.card, self.model, self.platform)
+        if self.model is None and self.facts_for and case.model_name and configuration.entry != "mention":
+            return replace(case, model=self.facts_for(case.model_name))
+        return case
 
 
 class _Places:

@@ -50,7 +50,7 @@ def _instructions(source: Source) -> Iterator[tuple[str, Source]]:
     while match := _INSTRUCTION.search(source.text, position):
         position = match.end()
         ends = _END.finditer(source.text, match.end() - 1)
-        end = next(e.start() for e in ends if not _ends_continued(source.text, e.start()))
+        end = next((e.start() for e in ends if not _ends_continued(source.text, e.start())), len(source.text))
         yield match[1].upper(), _joined(source.cut(match.end(), end))
         position = max(position, end)
 

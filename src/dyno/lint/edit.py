@@ -108,7 +108,8 @@ def _replaced(text: str, old: Item, new: Sequence[Setting]) -> Edit:
 
 def _added(text: str, words: Sequence[Item], new: Setting, old: Item) -> Edit:
     last = words[-1]
-    moved = Item("flag", "--" + new.name, new.name, old.value, ((old.start, old.end),), last.form)
+    written = "--" + new.name.replace("_", "-")
+    moved = Item("flag", written, new.name, old.value, ((old.start, old.end),), last.form)
     return Edit(last.end, last.end, _separator(text, words) + _spelt(text, moved, new))
 
 
@@ -149,7 +150,8 @@ def _flag(text: str, old: Item, new: Setting, name: str) -> str:
     if isinstance(new.value, bool):
         return _quoted(old, ("--" if new.value else "--no-") + name)
     value = _value(text, old, new)
-    if "=" in text[old.parts[0][0] : old.parts[0][1]] and old.kind == "flag" and old.form == "shell":
+    written = text[old.parts[0][0] : old.parts[0][1]]
+    if written.startswith("-") and "=" in written and old.form == "shell":
         return f"--{name}={value}"
     return f"{_quoted(old, '--' + name)}{_joint(text, old)}{value}"
 

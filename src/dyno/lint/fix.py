@@ -37,7 +37,7 @@ def fix(text: Text, judge: Judge) -> Fixed:
     now, repaired = text, list[Finding]()
     for _ in range(_MOST_ROUNDS):
         findings = judge.findings(now)
-        chosen = _chosen(now, findings, judge.known_for)
+        chosen = _chosen(now, findings)
         if not chosen:
             return Fixed(text, now, tuple(repaired), tuple(findings))
         now = _changed(now, chosen, judge.known_for)
@@ -75,7 +75,7 @@ def _lines(text: str, configuration: Configuration) -> str:
     return text[start : end if end >= 0 else len(text)]
 
 
-def _chosen(text: Text, findings: Sequence[Finding], known_for: For) -> list[tuple[Finding, Configuration]]:
+def _chosen(text: Text, findings: Sequence[Finding]) -> list[tuple[Finding, Configuration]]:
     """One change for each item, the first; a variable becomes a flag only where there is a command for it."""
     taken: set[tuple[int, int]] = set()
     chosen = []
@@ -84,7 +84,7 @@ def _chosen(text: Text, findings: Sequence[Finding], known_for: For) -> list[tup
         if change is None or (change.old.start, change.old.end) in taken:
             continue
         home = _home(text, change.old)
-        if home is None or (_moves(change) and not _words(home, known_for)):
+        if home is None or (_moves(change) and not home.words):
             continue
         taken.add((change.old.start, change.old.end))
         chosen.append((finding, home))
@@ -107,7 +107,8 @@ def _words(home: Configuration, known_for: For) -> list[Item]:
 
 
 def _changed(text: Text, chosen: Sequence[tuple[Finding, Configuration]], known_for: For) -> Text:
-    changes = [(finding.change, _words(home, known_for)) for finding, home in chosen if finding.change]
+    words = {id(home): _words(home, known_for) for home in {id(home): home for _, home in chosen}.values()}
+    changes = [(finding.change, words[id(home)]) for finding, home in chosen if finding.change]
     try:
         new = apply(text.text, edits(text.text, changes))
         after = replace(text, text=new, read=read(text.name, new, _names(text, known_for), text.read.kind))

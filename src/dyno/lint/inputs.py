@@ -7,7 +7,7 @@ from dyno.errors import InputError
 from dyno.lint.check import Text
 from dyno.lint.read import read
 
-_MOST_BYTES = 4 * 2**20  # no configuration is that long; a wrong file named by mistake may be
+_MOST_BYTES = 2**20  # no configuration is that long; a wrong file named by mistake may be
 STDIN, ARGUMENT = "<stdin>", "<argument>"
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from dyno.engine.catalog import Catalog
 from dyno.errors import EnvironmentBroken, InputError
 from dyno.home import envs_folder
+from dyno.lint.check import Judge
 from dyno.lint.known import Known
 from dyno.lint.source import Configuration
 
@@ -47,7 +48,7 @@ def known_release(version: str) -> Known:
 def from_engine(catalog: Catalog) -> Known:
     """What an installed engine told of itself."""
     names = frozenset(flag.name for flag in catalog.flags)
-    return Known(catalog.version.partition("+")[0], catalog.flags, names, frozenset())
+    return Known(catalog.version.partition("+")[0], catalog.flags, names, None)
 
 
 def _installed(version: str) -> Catalog | None:
@@ -63,3 +64,13 @@ def _installed(version: str) -> Catalog | None:
 def known_names() -> frozenset[str]:
     """Of the flags and keywords of all releases, by which configurations are recognised in YAML and Python."""
     return known_release(engine_release() or "0.33.0").names
+
+
+def versions() -> tuple[str, ...]:
+    """Of all releases that are known, oldest first."""
+    return tuple(filter(None, [engine_release()]))
+
+
+def newest(judge: Judge) -> Known:
+    """The release that a text without one is judged for."""
+    return judge.known_for(Configuration("serve", "shell", 0, 0))

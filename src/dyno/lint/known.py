@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dyno.engine.catalog import Flag
+from dyno.lint.source import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,12 @@ class Known:
     version: str
     flags: tuple[Flag, ...]
     keywords: frozenset[str]  # what EngineArgs takes; LLM takes these and its own
-    variables: frozenset[str]
+    variables: frozenset[str] | None  # None: nobody told which it reads
     history: Mapping[str, Span] = field(default_factory=dict)
     variable_history: Mapping[str, Span] = field(default_factory=dict)
     others: Mapping[str, Flag] = field(default_factory=dict)  # flags that only other releases have
+    defaults: Mapping[str, Value] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that the parser does not check itself
 
     @cached_property
     def number(self) -> tuple[int, ...]:
@@ -60,8 +63,17 @@ class Known:
         """The flag of this name, `max_num_seqs`."""
         return self._names.get(name)
 
+    @cached_property
+    def _found(self) -> dict[str, Match | None]:
+        return {}
+
     def find(self, written: str) -> Match | None:
         """The flag that this release's parser takes `--as_written` for; None when there is none or several."""
+        if written not in self._found:
+            self._found[written] = self._find(written)
+        return self._found[written]
+
+    def _find(self, written: str) -> Match | None:
         head, _, path = dashed(written).partition(".")
         if exact := self._options.get(head):
             return Match(exact.flag, exact.option, exact.negated, path=path)

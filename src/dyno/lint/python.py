@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,11 +18,18 @@ _ATTRIBUTES = re.compile(r"\b\w+\.(get_memory_usage)\s*\(|\.llm_engine\.schedule
 def read_python(source: Source, known: Collection[str]) -> list[Configuration]:
     """Every such piece; `known` are the names of flags of all releases. SyntaxError for what is not Python."""
     try:
-        tree = ast.parse(source.text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes and the like: not what is asked here
+            tree = ast.parse(source.text)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error)) from error
     reader = _Reader(source, known, _foreign(tree))
-    found = [each for node in ast.walk(tree) if (each := reader.read(node))]
+    found: list[Configuration] = []
+    inner: set[int] = set()  # a dict within a call is a value of that
+    for node in ast.walk(tree):
+        if id(node) not in inner and (configuration := reader.read(node)):
+            found.append(configuration)
+            inner |= {id(each) for each in ast.walk(node)}
     if environ := [item for node in ast.walk(tree) if (item := reader.environ(node))]:
         found.append(Configuration("variables", "python", environ[0].start, environ[-1].end, (), tuple(environ)))
     if attributes := reader.attributes():

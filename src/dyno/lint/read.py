@@ -94,9 +94,8 @@ def _fence_kind(language: str, text: str) -> FileKind | None:
     if language and language not in _LANGUAGES:
         return None
     guess = _guess(text)
-    if guess == "dockerfile" or not language:
-        return guess
-    return _LANGUAGES[language]
+    kind = guess if guess == "dockerfile" or not language else _LANGUAGES[language]
+    return None if kind == "markdown" else kind
 
 
 def _command(source: Source, known: Collection[str]) -> list[Configuration]:

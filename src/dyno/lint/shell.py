@@ -96,7 +96,7 @@ class _Lexer:
         self._mark()
 
     def _mark(self) -> None:
-        self.finish = self.position
+        self.finish = min(self.position, len(self.text))  # an unclosed quote ends with the text
 
     def _take(self, count: int = 1) -> None:
         self.letters.append(self.text[self.position : self.position + count])

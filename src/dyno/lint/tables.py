@@ -3,6 +3,7 @@
 Every entry was looked up in vLLM's own sources of the releases it speaks of.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -42,3 +43,122 @@ SUCCESSORS: Mapping[str, Successor] = {
     "calculate_kv_scales": Successor("scales come from the checkpoint, else they are 1.0"),
     "quantized_kv_cache": Successor("the flag is --kv-cache-dtype", _fp8_cache, "kv_cache_dtype"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What took the place of a variable: a flag, and its value, or nothing."""
+
+    note: str
+    flag: str = ""
+    translate: Callable[[Value], Value] = lambda value: value
+
+
+VARIABLES: Mapping[str, Moved] = {
+    "VLLM_ATTENTION_BACKEND": Moved("it is a flag now", "attention_backend", lambda value: _backend(value)),
+    "VLLM_USE_V1": Moved("V1 is the only engine"),
+}  # fmt: skip
+
+_GONE_BACKENDS = {"XFORMERS", "ROCM_FLASH", "DUAL_CHUNK_FLASH_ATTN"}
+
+
+def _backend(value: Value) -> Value:
+    """The backend in today's spelling; None for one that is gone, so that vLLM chooses."""
+    name = str(value).upper().removesuffix("_VLLM_V1").removesuffix("_V1")
+    return None if name in _GONE_BACKENDS else name
+
+
+# What nothing reads, with what there really is.
+INVENTED: Mapping[str, str] = {
+    "CUDA_ALLOCATOR_BACKEND": "the real one is PYTORCH_CUDA_ALLOC_CONF=backend:cudaMallocAsync",
+    "CUDA_MALLOC_ASYNC_POOLS": "the allocator is chosen by PYTORCH_CUDA_ALLOC_CONF=backend:cudaMallocAsync",
+    "CUDA_TENSOR_CORES": "tensor cores are used whenever the data type allows",
+    "CUDA_L2_PERSISTING_SIZE": "persisting L2 is a call of the CUDA API, cudaLimitPersistingL2CacheSize",
+    "CUDNN_TENSOR_OPS": "tensor cores are used whenever the data type allows",
+    "CUDA_COPY_SPLIT_THRESHOLD": "CUDA_COPY_SPLIT_THRESHOLD_MB belongs to NVIDIA's HPL benchmark",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """From `since` until before `until` the parser takes it and nothing acts on it."""
+
+    since: str
+    until: str
+    note: str
+
+
+IGNORED: Mapping[str, Ignored] = {
+    "swap_space": Ignored("0.8.0", "0.26.0", "the V1 engine has no CPU swap, what is preempted is computed again; "
+                          "--kv-offloading-size keeps evicted prefix blocks in RAM"),
+    "max_seq_len_to_capture": Ignored("0.8.0", "0.11.0", "the V1 engine sizes its graphs in tokens of a batch"),
+    "use_v2_block_manager": Ignored("0.6.6", "0.10.0", "there is only one block manager"),
+    "disable_cascade_attn": Ignored("0.32.0", "99", "cascade attention is gone"),
+}  # fmt: skip
+
+ON_BY_DEFAULT: Mapping[str, str] = {  # their default is None, and the engine makes that "on"
+    "enable_chunked_prefill": "0.8.0",
+    "enable_prefix_caching": "0.8.0",
+    "async_scheduling": "0.14.0",
+}
+
+V0_ONLY: Mapping[str, str] = {  # until before that release it made the V1 engine give way to V0
+    "num_scheduler_steps": "0.10.1",
+    "preemption_mode": "0.11.0",
+}
+
+# Values that people write, and what the flag calls them; the first that this release knows is taken.
+SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "kv_cache_dtype": {**dict.fromkeys(("fp16", "half", "float16"), ("auto",)), "bf16": ("bfloat16", "auto"),
+                       "int8": ("int8_per_token_head",), "bfloat16": ("auto",), "fp8e4m3": ("fp8",), "e4m3": ("fp8",)},
+    "dtype": {"fp16": ("float16",), "bf16": ("bfloat16",), "fp32": ("float32",), "fp8": ("auto",)},
+}  # fmt: skip
+
+# Flags that became keys of --speculative-config.
+SPECULATIVE: Mapping[str, str] = {
+    "speculative_model": "model", "num_speculative_tokens": "num_speculative_tokens",
+    "speculative_model_quantization": "quantization", "ngram_prompt_lookup_max": "prompt_lookup_max",
+    "speculative_draft_tensor_parallel_size": "draft_tensor_parallel_size",
+    "ngram_prompt_lookup_min": "prompt_lookup_min", "speculative_max_model_len": "max_model_len",
+    "speculative_disable_by_batch_size": "disable_by_batch_size", "spec_decoding_acceptance_method": "",
+}  # fmt: skip
+
+_ALWAYS = "0.0.0"
+REQUIRES: tuple[tuple[str, str, str], ...] = (  # the one needs the other, since that release
+    ("enable_auto_tool_choice", "tool_call_parser", _ALWAYS),
+    ("enable_log_outputs", "enable_log_requests", "0.10.2"),
+    ("enable_eplb", "enable_expert_parallel", "0.9.2"),
+    ("collect_detailed_traces", "otlp_traces_endpoint", _ALWAYS),
+    ("numa_bind_nodes", "numa_bind", _ALWAYS),
+    ("numa_bind_cpus", "numa_bind", _ALWAYS),
+)
+EXCLUDES: tuple[tuple[str, str, str], ...] = (  # the two are refused together, since that release
+    ("data_parallel_hybrid_lb", "data_parallel_external_lb", _ALWAYS),
+    ("enable_per_request_metrics", "disable_log_stats", _ALWAYS),
+    ("grpc", "grpc_port", _ALWAYS),
+)
+# The first must not be more than the second, whose default stands third (None: only when both are given).
+RELATIONS: tuple[tuple[str, str, int | None, str, str | None], ...] = (
+    ("max_num_seqs", "max_num_batched_tokens", None, _ALWAYS, None),
+    ("max_num_active_seqs", "max_num_seqs", None, _ALWAYS, None),
+    ("long_prefill_token_threshold", "max_model_len", None, _ALWAYS, None),
+    ("data_parallel_size_local", "data_parallel_size", 1, _ALWAYS, None),
+    ("max_loras", "max_cpu_loras", None, _ALWAYS, None),
+)
+
+LEAST_CAPABILITY: Mapping[str, tuple[int, int]] = {
+    "awq": (7, 5), "gptq": (6, 0), "gptq_marlin": (8, 0), "awq_marlin": (8, 0), "fp8": (7, 5), "fbgemm_fp8": (8, 0),
+    "modelopt": (8, 9), "modelopt_fp4": (8, 0), "mxfp4": (8, 0), "experts_int8": (8, 0),
+}  # fmt: skip
+
+# Families whose architecture vLLM has had for long, by names of models and architectures.
+NATIVE = re.compile(
+    r"qwen[23](\.5)?(?!-?(omni|audio))|llama|mistral|mixtral|gemma|phi-?[34]|deepseek-(r1|v[23])|gpt-oss|"
+    r"gpt2|dialogpt|opt-",
+    re.IGNORECASE,
+)
+FIRST_RELEASE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"qwen3-?(vl|next|omni)", re.IGNORECASE), "0.11.0"),
+    (re.compile(r"qwen3(?![.\d])", re.IGNORECASE), "0.8.4"),
+    (re.compile(r"gpt-?oss", re.IGNORECASE), "0.10.1"),
+)

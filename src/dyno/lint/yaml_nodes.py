@@ -1,11 +1,13 @@
 """YAML as nodes with their places: what ruamel.yaml's composer gives, and its scalars as text and as values."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from dyno.lint.source import Source, Value
+from dyno.lint.source import UNKNOWN, Source, Value
 
+_MOST_DIGITS = 300  # of a number; Python refuses to print those with some thousands
 _TRUE, _FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?\.[0-9_]*([eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+][0-9]+")
@@ -15,7 +17,9 @@ def documents(text: str) -> list[Any]:
     """The root node of each document. Raises ruamel's YAMLError for what is not YAML."""
     from ruamel.yaml import YAML
 
-    return list(YAML(typ="rt", pure=True).compose_all(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an anchor used twice: not what is asked here
+        return list(YAML(typ="rt", pure=True).compose_all(text))
 
 
 def walk(node: Any) -> Iterator[Any]:  # noqa: ANN401  (ruamel's nodes are untyped)
@@ -42,11 +46,22 @@ def pairs(node: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401
 
 
 def value_of(node: Any) -> Value:  # noqa: ANN401
-    """What YAML 1.1, which vLLM reads, makes of a node."""
+    """What YAML 1.1, which vLLM reads, makes of a node. What an alias repeats is UNKNOWN: it may repeat itself."""
+    return _value(node, set())
+
+
+def _value(node: Any, seen: set[int]) -> Value:  # noqa: ANN401
+    if node.id == "scalar":
+        return _scalar_value(node)
+    if id(node) in seen:
+        return UNKNOWN
+    seen.add(id(node))
     if node.id == "sequence":
-        return tuple(value_of(each) for each in node.value)
-    if node.id == "mapping":
-        return {str(key.value): value_of(each) for key, each in node.value}
+        return tuple(_value(each, seen) for each in node.value)
+    return {str(key.value): _value(each, seen) for key, each in node.value}
+
+
+def _scalar_value(node: Any) -> Value:  # noqa: ANN401
     text: str = node.value
     if node.style is not None:
         return text
@@ -55,7 +70,7 @@ def value_of(node: Any) -> Value:  # noqa: ANN401
         return None
     if lower in _TRUE or lower in _FALSE:
         return lower in _TRUE
-    if _INT.fullmatch(text):
+    if _INT.fullmatch(text) and len(text) < _MOST_DIGITS:
         return int(text.replace("_", ""))
     return float(text.replace("_", "")) if _FLOAT.fullmatch(text) and text != "." else text
 

@@ -4,12 +4,14 @@ import json
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dyno.engine.environment import Environment, current_environment, load_environment
 from dyno.engine.process import EngineProcess
 from dyno.errors import EngineFailed, InputError
 from dyno.study.journal import read_journal
+from dyno.study.launchable import refuse_errors
 from dyno.study.prepare import card_for
 from dyno.study.store import load_outcome, spec_of
 from dyno.study.tune import Host, hold_card
@@ -19,11 +21,22 @@ from dyno.units import format_seconds
 PERIOD_S = 1.0
 
 
-def serve_study(folder: Path, engine: str | None, device: str | None, host: Host, say: Callable[[str], None],
-                announce: Callable[[str], None]) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user wants other than what the study says."""
+
+    engine: str | None = None
+    device: str | None = None
+    lint: bool = True
+
+
+def serve_study(
+    folder: Path, asked: Asked, host: Host, say: Callable[[str], None], announce: Callable[[str], None]
+) -> None:
     """Start the recommended engine, announce its URL and one curl line, and return when interrupted.
 
-    InputError when the study recommends nothing; EngineFailed when the engine does not start or dies.
+    InputError when the study recommends nothing, or what this engine refuses;
+    EngineFailed when the engine does not start or dies.
     """
     journal = read_journal(folder)
     outcome, spec = load_outcome(folder), spec_of(journal)
@@ -31,8 +44,11 @@ def serve_study(folder: Path, engine: str | None, device: str | None, host: Host
         raise InputError(f"{folder}: recommends nothing; see why: `dyno report --study {folder}`")
     candidate = outcome.recommended.candidate
     measured = next((other for other in journal.study.engines if other.name == candidate.engine), journal.study.engine)
-    environment = _environment(measured, engine)
-    card = card_for(environment, host.hardware, device or spec.device, host.visible_devices)
+    environment = _environment(measured, asked.engine)
+    card = card_for(environment, host.hardware, asked.device or spec.device, host.visible_devices)
+    if asked.lint:
+        gpu = next((each for each in host.hardware.gpus if each.uuid == card), None)
+        refuse_errors([replace(candidate, engine=None)], environment, gpu, journal.study.model)
     say(f"starting {candidate.name}: {candidate.args.command()}")
     with (
         hold_card(card),

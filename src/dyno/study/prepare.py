@@ -11,8 +11,10 @@ from dyno.engine.catalog import Catalog, parse_changes, parse_command
 from dyno.engine.environment import Environment, current_environment, load_catalog, load_environment
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu, Hardware
+from dyno.lint.check import Judge
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
+from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
 from dyno.study.spec import SpecFile, StudySpec, parse_spec
 from dyno.study.trial import Candidate
@@ -104,11 +106,12 @@ def _candidates(
     baseline = _named(problems, "baseline", lambda: _whole(spec.baseline, spec, catalog, path))
     pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
     changes = (
-        tuple(Suggestion(name, change, "") for name, change in spec.candidates)
+        tuple(Suggestion(change.name, change.args, "") for change in spec.candidates)
         if spec.candidates is not None
         else _known(suggestions(environment.platform, card.capability if card else None,
                                 card.memory_total_bytes if card else None,
-                                bool(model and model.quantization)), catalog, path, pinned)
+                                bool(model and model.quantization)), catalog, path, pinned,
+                    judge_for(catalog, environment.platform, card, model))
     )  # fmt: skip
     none = EngineArgs(path)
     if lean:
@@ -117,13 +120,16 @@ def _candidates(
                                                          lambda text: parse_changes(text, catalog, path)))  # fmt: skip
     if problems or made is None:
         raise InputError(*problems)
-    return made
+    more = {change.name: change for change in spec.candidates or ()}
+    return tuple(replace(each, against=asked.against, timeout_s=asked.timeout_s)
+                 if (asked := more.get(each.name)) else each for each in made)  # fmt: skip
 
 
 def _sides(spec: StudySpec, catalog: Catalog, other: Environment, lean: bool) -> tuple[Candidate, ...]:
     """The two of a proof: each a whole configuration, read with the flags of its own release, with what is pinned."""
     problems: list[str] = []
-    ((name, text),) = spec.candidates or ()
+    (change,) = spec.candidates or ()
+    name, text = change.name, change.args
     first = _named(problems, "A", lambda: _side("A", spec.baseline, spec, catalog, lean))
     second = _named(problems, name, lambda: _side(name, text, spec, load_catalog(other), lean))
     if first is None or second is None:
@@ -148,16 +154,13 @@ def _path(spec: StudySpec) -> str:
 
 
 def _known(
-    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None
+    table: tuple[Suggestion, ...], catalog: Catalog, path: str, pinned: EngineArgs | None, judge: Judge
 ) -> tuple[Suggestion, ...]:
-    """The suggestions that this release has the flags for and that leave alone what the user pinned."""
+    """The suggestions that this release takes and that leave alone what the user pinned."""
     fit = []
-    for suggestion in table:
-        try:
-            change = parse_changes(suggestion.change, catalog, path)
-        except InputError:
-            continue
-        pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    pins = {name for name, _ in (*pinned.flags, *pinned.env)} if pinned else set()
+    for suggestion in launchable(table, catalog, path, judge):
+        change = parse_changes(suggestion.change, catalog, path)
         if not pins & {name for name, _ in (*change.flags, *change.env)}:
             fit.append(suggestion)
     return tuple(fit)
@@ -192,10 +195,10 @@ def _measurable(card: Gpu | None) -> set[str]:
 
 
 def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
-    wanted = spec.workload.input_len + spec.workload.output_len
+    wanted = max(load.input_len + load.output_len for load in spec.loads.values())
     needed = [(wanted, "the workload needs", "ask for shorter prompts or answers, or raise it")]
     needed += [(length + LONG_OUTPUT, f"limits.{limit.name} needs", "name a shorter length, or raise it")
-               for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
+                for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
     first: dict[object, str] = {}  # of the candidates that share a limit one is enough
     for candidate in candidates:
         first.setdefault(candidate.args.flag("max_model_len") or model.max_position_embeddings, candidate.name)

@@ -1,12 +1,13 @@
 """Names: what this release does not have."""
 
+import json
 from collections.abc import Iterator
 
 from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
 from dyno.lint.known import Span
-from dyno.lint.source import Item
-from dyno.lint.tables import SUCCESSORS
+from dyno.lint.source import Item, Value
+from dyno.lint.tables import SPECULATIVE, SUCCESSORS
 
 RULES = Rules()
 _PARSER = "vllm/engine/arg_utils.py and vllm/entrypoints/.../cli_args.py of each release"
@@ -37,6 +38,9 @@ def removed(case: Case) -> Iterator[Hit]:
     for item in _missing(case):
         span = _span(case, item)
         if span is None or not span.gone or not case.known.since(span.gone):
+            continue
+        if item.name in SPECULATIVE:
+            yield _speculative(case, item, span.gone)
             continue
         successor = SUCCESSORS.get(item.name)
         note = f": {successor.note}" if successor else ""
@@ -101,6 +105,26 @@ def _near(case: Case, item: Item) -> str:
     if item.kind == "flag":
         return nearest(item.written.replace("_", "-"), case.known.spellings)
     return nearest(item.name, sorted(case.known.keywords))
+
+
+def _speculative(case: Case, item: Item, gone: str) -> Hit:
+    """All flags of speculation go into one JSON object, which takes the place of the first of them."""
+    message = f"{item.written} was removed in vLLM {gone}: it is a part of --speculative-config"
+    items = [each for each in case.settings if each.name in SPECULATIVE]
+    whole: dict[str, Value] = {}
+    for each in items:
+        if key := SPECULATIVE[each.name]:
+            whole[key] = int(each.value) if isinstance(each.value, str) and each.value.isdecimal() else each.value
+    if whole.get("model") == "[ngram]":
+        del whole["model"]
+        whole["method"] = "ngram"
+    words = f"write --speculative-config '{json.dumps(whole, default=str)}'"
+    if not all(each.known and each.given for each in items) or case.configuration.entry == "mention":
+        return Hit(item, message, 'write --speculative-config \'{"model": ..., "num_speculative_tokens": N}\'')
+    if item is not items[0]:
+        return Hit(item, message, f"it goes into the place of {items[0].written}", Change(item))
+    value: Value = whole if item.kind in ("keyword", "key") else json.dumps(whole)
+    return Hit(item, message, words, Change(item, (Setting("speculative_config", value),)))
 
 
 def _remedy(case: Case, item: Item) -> tuple[str, Change]:

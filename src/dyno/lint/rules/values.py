@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from dyno.engine.catalog import Flag, read_value
 from dyno.errors import nearest
-from dyno.lint.case import Case, Hit, Rules
+from dyno.lint.case import Case, Change, Hit, Rules, Setting
 from dyno.lint.source import Item
+from dyno.lint.tables import SYNONYMS
 
 RULES = Rules()
 
@@ -18,8 +19,10 @@ def not_a_choice(case: Case) -> Iterator[Hit]:
     for item, flag, text in _texts(case):
         if flag.choices and text not in flag.choices and text not in flag.words and _of_type(flag, text):
             near = nearest(text, flag.choices)
+            better = next((word for word in SYNONYMS.get(item.name, {}).get(text, ()) if word in flag.choices), None)
+            remedy = f"write {better}" if better else f"choose one of {', '.join(flag.choices)}"
             yield Hit(item, f"{item.written} {text}: vLLM {case.known.version} knows only {_some(flag.choices)}{near}",
-                      f"choose one of {', '.join(flag.choices)}")  # fmt: skip
+                      remedy, Change(item, (Setting(item.name, better),)) if better else None)  # fmt: skip
 
 
 @RULES.rule("DYN112", "error", "Value of another type", "type= in vllm/engine/arg_utils.py")
@@ -45,12 +48,38 @@ def no_value(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN114", "error", "Switch with a value", "argparse: BooleanOptionalAction")
 def switch_with_value(case: Case) -> Iterator[Hit]:
-    """A switch is on when it stands there and off as --no-...; `--switch=true` ends in "ignored explicit argument"."""
+    """A switch is on when it stands there and off as --no-...; `--switch=true` ends in "ignored explicit argument", and
+    in `--switch true` the word is taken for the model, or for one word too many."""
     for item in case.settings:
         flag = case.flag(item) if item.kind == "flag" else None
-        if flag and flag.kind == "switch" and flag.nargs is None and item.given and "." not in item.written:
-            yield Hit(item, f"{item.written} is a switch and takes no value, got {item.value!r}",
-                      f"write {flag.options[0]}" + (f" or {flag.negations[0]}" if flag.negations else ""))  # fmt: skip
+        if flag is None or flag.kind != "switch" or flag.nargs is not None or not item.given or "." in item.written:
+            continue
+        change, words = None, f"{flag.options[0]}" + (f" or {flag.negations[0]}" if flag.negations else "")
+        if (value := str(item.value).lower()) in ("true", "false"):
+            on = value == "true"
+            change = Change(item, (Setting(flag.name, on),) if on or flag.negations else ())
+            words = flag.options[0] if on else flag.negations[0] if flag.negations else "nothing: it is off"
+        yield Hit(item, f"{item.written} is a switch and takes no value, got {item.value!r}", f"write {words}", change)
+
+
+@RULES.rule(
+    "DYN115",
+    "error",
+    "Value that this release does not know",
+    "registries of vLLM: backends, quantization, load formats",
+)
+def unknown_value(case: Case) -> Iterator[Hit]:
+    """The parser takes any word; what reads it later ends with "Unknown ..." and a list of what there is."""
+    for name, known in case.known.lists.items():
+        item, value = case.item(name), case.value(name)
+        if item is None or not isinstance(value, str) or not known or (flag := case.flag(item)) is None or flag.choices:
+            continue
+        if (word := value.lower()) not in known and word not in ("none", "auto", ""):
+            yield Hit(
+                item,
+                f"{item.written} {value}: vLLM {case.known.version} knows only {_some(known)}{nearest(word, known)}",
+                f"choose one of {', '.join(known)}",
+            )
 
 
 _WANTED = {"int": "a whole number", "size": "a whole number such as 8192 or 8k", "float": "a number", "json": "JSON"}

@@ -1,0 +1,76 @@
+"""What is accepted and changes nothing."""
+
+from collections.abc import Iterator
+
+from dyno.lint.case import Case, Change, Hit, Rules
+from dyno.lint.known import number
+from dyno.lint.source import UNKNOWN
+from dyno.lint.tables import IGNORED, ON_BY_DEFAULT, V0_ONLY
+
+RULES = Rules()
+
+
+@RULES.rule("DYN301", "warning", "Accepted and ignored", "vllm/v1 of each release: nothing reads it")
+def ignored(case: Case) -> Iterator[Hit]:
+    """The parser takes it, and no code of this release acts on it."""
+    if case.configuration.entry == "mention":
+        return
+    for item in case.settings:
+        rule = IGNORED.get(item.name)
+        if rule and case.flag(item) and number(rule.since) <= case.known.number < number(rule.until):
+            yield Hit(item, f"vLLM {case.known.version} accepts {item.written} and ignores it: {rule.note}",
+                      "leave it out: nothing took its place", Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN302", "note", "Already the default", "vllm/config and vllm/engine/arg_utils.py of each release")
+def default(case: Case) -> Iterator[Hit]:
+    """Leaving it out gives the same, today; naming it keeps it when a later release changes the default."""
+    if case.configuration.entry == "mention":
+        return
+    for item in case.settings:
+        value, flag = case.typed(item), case.flag(item)
+        if flag is None or value is UNKNOWN or value is None:
+            continue
+        since = ON_BY_DEFAULT.get(item.name)
+        if value is True and since and case.known.since(since):
+            yield Hit(item, f"{item.written} is on by default since vLLM {since}", "it may be left out")
+        elif item.name in case.known.defaults and case.known.defaults[item.name] == value:
+            yield Hit(
+                item,
+                f"{item.written} {_shown(value)} is the default of vLLM {case.known.version}",
+                "it may be left out",
+            )
+
+
+@RULES.rule("DYN303", "warning", "Only the V0 engine has it", "vllm/engine/arg_utils.py: _is_v1_supported_oracle")
+def falls_back(case: Case) -> Iterator[Hit]:
+    """Until V0 went, such a flag quietly gave up the V1 engine, and with it most of the speed."""
+    for item in case.settings:
+        until = V0_ONLY.get(item.name)
+        if until and case.flag(item) and case.known.since("0.8.0") and not case.known.since(until) \
+                and case.typed(item) not in (None, False, 0, 1) and not _v1(case):  # fmt: skip
+            yield Hit(
+                item,
+                f"{item.written} makes vLLM {case.known.version} fall back to the V0 engine",
+                "leave it out",
+                Change(item),
+            )
+
+
+@RULES.rule("DYN304", "error", "V1 refuses it", "vllm/engine/arg_utils.py: _raise_or_fallback")
+def v1_refuses(case: Case) -> Iterator[Hit]:
+    """With VLLM_USE_V1=1 vLLM ends with a NotImplementedError instead of falling back to V0."""
+    for item in case.settings:
+        until = V0_ONLY.get(item.name)
+        if until and case.flag(item) and case.known.since("0.8.0") and not case.known.since(until) \
+                and case.typed(item) not in (None, False, 0, 1) and _v1(case):  # fmt: skip
+            yield Hit(item, f"VLLM_USE_V1=1 and {item.written}: NotImplementedError", "leave it out", Change(item))
+
+
+def _v1(case: Case) -> bool:
+    item = case.variables.get("VLLM_USE_V1")
+    return item is not None and item.value == "1"
+
+
+def _shown(value: object) -> str:
+    return "" if value is True else str(value)

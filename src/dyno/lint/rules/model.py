@@ -1,0 +1,113 @@
+"""What the model makes wrong: its config.json, where it is at hand, else what its name says for certain."""
+
+from collections.abc import Iterator
+
+from dyno.lint.case import Case, Change, Hit, Rules, Setting
+from dyno.lint.tables import FIRST_RELEASE, NATIVE
+
+RULES = Rules()
+_ONLINE_UNTIL = "0.31.0"
+_ONLINE_FP8 = "fp8_per_tensor"
+
+
+@RULES.rule("DYN511", "error", "Longer than the model", "vllm/config/model.py: _get_and_verify_max_len")
+def too_long(case: Case) -> Iterator[Hit]:
+    """max_model_len may not be more than the model's own length, unless its positions are scaled (--hf-overrides,
+    --rope-scaling) or VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 takes the risk of nonsense."""
+    item, length = case.item("max_model_len"), case.value("max_model_len")
+    if item is None or case.model is None or case.model.max_model_len is None or not isinstance(length, int):
+        return
+    allowed = (
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN" in case.variables or case.item("hf_overrides") or case.item("rope_scaling")
+    )
+    if length > case.model.max_model_len and not allowed:
+        yield Hit(
+            item,
+            f"{item.written} {length}: {case.model.name} ends at {case.model.max_model_len}",
+            f"write {case.model.max_model_len} or less",
+            Change(item, (Setting(item.name, case.model.max_model_len),)),
+        )
+
+
+@RULES.rule(
+    "DYN512", "error", "fp8 on weights that are not FP8", "vllm/model_executor/layers/quantization/fp8.py of 0.31"
+)
+def online_fp8(case: Case) -> Iterator[Hit]:
+    """Until 0.30 --quantization fp8 quantized a BF16 checkpoint while loading. Since 0.31 it reads FP8 checkpoints only
+    and ends with "no longer supports online quantization"; fp8_per_tensor does what it did."""
+    item = case.item("quantization")
+    if (
+        item
+        and case.value("quantization") == "fp8"
+        and case.known.since(_ONLINE_UNTIL)
+        and case.model
+        and case.model.quantization is None
+    ):
+        yield Hit(
+            item,
+            f"{item.written} fp8: {case.model.name} is not an FP8 checkpoint, and since vLLM 0.31.0 fp8 quantizes "
+            "nothing while loading",
+            f"write {_ONLINE_FP8}",
+            Change(item, (Setting("quantization", _ONLINE_FP8),)),
+        )
+
+
+@RULES.rule(
+    "DYN513", "warning", "fp8 needs an FP8 checkpoint", "vllm/model_executor/layers/quantization/fp8.py of 0.31"
+)
+def perhaps_online(case: Case) -> Iterator[Hit]:
+    """As DYN512, where the model's config.json is not at hand and its name does not say FP8."""
+    item = case.item("quantization")
+    if item is None or case.value("quantization") != "fp8" or not case.known.since(_ONLINE_UNTIL) or case.model:
+        return
+    if "fp8" not in (case.model_name or "").lower() and case.configuration.entry != "mention":
+        yield Hit(item, f"{item.written} fp8 fails since vLLM 0.31.0 unless the checkpoint is FP8 already",
+                  f"{_ONLINE_FP8} if it is not; leave it out if it is")  # fmt: skip
+
+
+@RULES.rule(
+    "DYN514", "error", "Not what the checkpoint is quantized with", "vllm/config/model.py: _verify_quantization"
+)
+def other_method(case: Case) -> Iterator[Hit]:
+    """The method that is asked for has to be the checkpoint's, or one that vLLM converts it to."""
+    item, asked = case.item("quantization"), case.value("quantization")
+    has = case.model.quantization if case.model else None
+    if item and isinstance(asked, str) and has and _family(asked) != _family(has):
+        yield Hit(item, f"{item.written} {asked}: {case.model_name or 'the model'} is quantized with {has}",
+                  "leave it out: vLLM reads the method from the checkpoint", Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN515", "warning", "Remote code for a model that needs none", "vllm/model_executor/models/registry.py")
+def remote_code(case: Case) -> Iterator[Hit]:
+    """It runs Python from the model's repository as you. vLLM has this architecture itself."""
+    item = case.item("trust_remote_code")
+    if item is None or not case.is_on("trust_remote_code") or case.configuration.entry == "mention":
+        return
+    name = case.model.architecture if case.model else case.model_name
+    if name and (match := NATIVE.search(name)):
+        yield Hit(item, f"{item.written}: {match[0]} is native in vLLM, and this runs code from the model's repository",
+                  "leave it out", Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN516", "error", "Newer than this release", "vllm/model_executor/models/registry.py")
+def model_too_new(case: Case) -> Iterator[Hit]:
+    """The release does not have the model's architecture."""
+    items = [item for item in case.items if item.kind == "positional" or item.name == "model"]
+    name = (case.model.architecture if case.model else None) or case.model_name
+    for pattern, first in FIRST_RELEASE:
+        if items and name and pattern.search(name) and not case.known.since(first):
+            yield Hit(items[0], f"{name} begins with vLLM {first}", f"use vLLM {first} or newer")
+            return
+
+
+@RULES.rule("DYN517", "error", "Heads cannot be split so", "vllm/config/model.py: verify_with_parallel_config")
+def heads(case: Case) -> Iterator[Hit]:
+    """The number of attention heads has to be divisible by the tensor-parallel size."""
+    item, size = case.item("tensor_parallel_size"), case.value("tensor_parallel_size")
+    count = case.model.num_attention_heads if case.model else None
+    if item and count and isinstance(size, int) and size > 0 and count % size:
+        yield Hit(item, f"{item.written} {size}: {count} attention heads are not divisible by it", "choose a divisor")
+
+
+def _family(method: str) -> str:
+    return next((family for family in ("awq", "gptq", "fp8", "modelopt") if family in method), method)
