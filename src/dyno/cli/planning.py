@@ -9,7 +9,7 @@ from dyno.cli.options import named
 from dyno.errors import InputError
 from dyno.hardware.gpus import Card, find_card, live_card
 from dyno.hardware.spec import Hardware
-from dyno.model.hf import resolve_model
+from dyno.model.hf import describe_model
 from dyno.plan.flags import parse_settings
 from dyno.plan.jsonout import as_json
 from dyno.plan.observed import kept_boots, parse_release, read_observed
@@ -45,7 +45,7 @@ def run(asked: Asked, wants_json: bool) -> bool:
     release, platform = _engine(asked.vllm)
     card, host = _machine(asked, platform)
     seen = read_observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
-    model = resolve_model(asked.model, download=False)
+    model = describe_model(asked.model)
     plan = make_plan(
         Question(model, parse_settings(asked.settings, asked.model), release, card, host,
                  tuple(observation.boot() for observation in seen), _vram(asked.limits)),

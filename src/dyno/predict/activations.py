@@ -5,8 +5,9 @@ start of a model adds what TorchInductor benchmarks while it compiles (`benchmar
 which holds a copy of the embedding.
 """
 
+from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
-from dyno.predict.weights import MIB, allocated
+from dyno.predict.weights import allocated
 
 _BYTES = 2  # of an activation
 _HOPPER_WORKSPACE, _WORKSPACE = 32 * MIB, 8_519_680  # torch's cuBLAS workspace by default
