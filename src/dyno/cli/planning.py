@@ -45,11 +45,9 @@ def run(asked: Asked, wants_json: bool) -> bool:
     card, host = _machine(asked, platform)
     seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
     model = describe_model(asked.model)
-    plan = make_plan(
-        Question(model, parse_settings(asked.settings, asked.model), release, card, host,
-                 tuple(observation.boot() for observation in seen), parse_limits(named(list(asked.limits), "--limits", "=") or {})),
-        grid=asked.grid is not None,
-    )  # fmt: skip
+    args, boots = parse_settings(asked.settings, asked.model), tuple(observation.boot() for observation in seen)
+    limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
+    plan = make_plan(Question(model, args, release, card, host, boots, limits), grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
     else:

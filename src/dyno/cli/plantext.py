@@ -99,8 +99,8 @@ def _offload(sized: Offload) -> str:
     shm = "" if sized.shm_bytes is None else f", /dev/shm has {format_bytes(sized.shm_bytes)} free"
     return (f"KV offloading: at most {format_bytes(sized.safe_bytes)} ({sized.safe_tokens:,} tokens) of the host's "
             f"{format_bytes(sized.ram_bytes)}: {format_bytes(sized.system_bytes)} for the system, "
-            f"{format_bytes(sized.used_bytes)} in use by others, {format_bytes(sized.engine_bytes)} for the engine{shm}; "
-            f"every 16 GiB hold {sized.step_tokens:,} tokens")  # fmt: skip
+            f"{format_bytes(sized.used_bytes)} in use by others, {format_bytes(sized.engine_bytes)} for the engine"
+            f"{shm}; every 16 GiB hold {sized.step_tokens:,} tokens")  # fmt: skip
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:

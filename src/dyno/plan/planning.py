@@ -56,8 +56,9 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
     others.sort(key=lambda each: (bool(each.rejected), -each.memory.max_concurrency))
-    return Plan(model, question.card, question.host, (asked, *others), _largest(question),
-                size_offload(asked.setup, question.host), _grid(asked) if grid else (), len(question.boots))  # fmt: skip
+    offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
+    return Plan(model, question.card, question.host, (asked, *others), _largest(question), offload, cells,
+                len(question.boots))  # fmt: skip
 
 
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:

@@ -12,6 +12,7 @@ from dyno.predict.setup import Setup
 from dyno.predict.weights import allocated
 
 _BYTES = 2  # of an activation
+_COMBO_KERNELS = (0, 12)  # the first release with torch 2.9
 _HOPPER_WORKSPACE, _WORKSPACE = 32 * MIB, 8_519_680  # torch's cuBLAS workspace by default
 _MLA_WORKSPACE_TOKENS = 64 * 1024
 _FLASHINFER_WORKSPACE = 394 * MIB  # VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE
@@ -24,7 +25,8 @@ def activation_bytes(setup: Setup, *, cold: bool) -> int:
     if not cold or setup.eager:
         return max(running, logits_bytes(setup))
     flush = (setup.card.l2_bytes if setup.card else None) or 0  # what a benchmark empties the L2 cache with
-    return max(running + flush, benchmark_bytes(setup), logits_bytes(setup))
+    compiling = benchmark_bytes(setup) if setup.release >= _COMBO_KERNELS else 0
+    return max(running + flush, compiling, logits_bytes(setup))
 
 
 def forward_bytes(setup: Setup, *, profiling: bool = True) -> int:
