@@ -45,7 +45,7 @@ def drive(rng, series, effect, drift):
     """A whole proof over made launches: the runner's loop without engines. Returns verdict and launches made."""
     made, spec = proof([])
     steps: list[Step] = []
-    while plan := next_confirm("B", spec.prove.max_pairs, steps, 1, "A"):
+    while plan := next_confirm(("A", "B"), spec.prove.max_pairs, steps, 1):
         figure = rng.choice(series) * (1 + drift) ** plan.launch * (effect if plan.candidate == "B" else 1)
         given = {"phase": "confirm", "pair": plan.pair}
         steps += [step(plan.launch, plan.candidate, test, figure, **given) for test in plan.tests]

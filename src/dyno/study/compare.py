@@ -43,7 +43,9 @@ class Told:
         """Log ratios to this study's own baseline, one a pair."""
         most = self.spec.prove.max_pairs if self.spec.prove else self.spec.pairs
         names = (self.paired or "", self.candidates[0].name)
-        pairs: list[Figures] = figures_of(self.journal.steps, whole_pairs(self.journal, most), names, metric)
+        size = 1 + len(self.journal.confirm.candidates) if self.journal.confirm else 2
+        whole = whole_pairs(self.journal, most, size, self.spec.confirm_tests)
+        pairs: list[Figures] = figures_of(self.journal.steps, whole, names, metric, tuple(self.spec.loads))
         return [math.log(ours / theirs) for ours, theirs in pairs]
 
 
