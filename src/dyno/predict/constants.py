@@ -11,8 +11,8 @@ class Constants:
 
     `context` is in use before vLLM first looks; `other` is what vLLM calls non-torch. CUDA graphs take `graph_layer`
     for every captured size and layer, and `graph_token` for every token of the sizes that are captured whole (decode),
-    layer and element of the hidden size. `kept` stays in PyTorch's allocator, `kept_logit` with every sequence and
-    word of the vocabulary.
+    layer and element of the hidden size. `kept` stays in PyTorch's allocator beyond known workspaces, `kept_logit`
+    with every sequence and word of the vocabulary.
     """
 
     fitted_on: tuple[str, ...]
@@ -38,8 +38,8 @@ HOPPER = Constants(
     graph_layer=0.19 * MIB,
     graph_token=25.4 / 36,
     graph_off=0.25,
-    kept=125 * MIB,
-    kept_logit=10.5,
+    kept=17 * MIB,
+    kept_logit=9.5,
     kept_off=80 * MIB,
 )
 

@@ -55,7 +55,7 @@ def _kept(boots: Sequence[Boot], known: Constants) -> Constants:
     for boot, off in told:
         share = known.kept_logit * sampled(boot.setup)
         rows.append([known.kept / MIB / 100, share / MIB / 100])
-        wanted.append((known.kept + share + off) / MIB / 100)
+        wanted.append((known.kept + share + off) / MIB / 100)  # beyond what is known of it
     base, logit = _positive(rows, wanted)
     found = replace(known, kept=known.kept * base, kept_logit=known.kept_logit * logit)
     left = [off for boot, _ in told if (off := kept_off(boot, found)) is not None]

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, hypot, log, sqrt
 
-from dyno.predict.activations import activation_bytes
+from dyno.predict.activations import activation_bytes, kept_bytes
 from dyno.predict.constants import HOPPER, MIB, Constants, constants_for
 from dyno.predict.setup import Setup
 from dyno.predict.weights import weights_bytes
@@ -68,18 +68,29 @@ def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
     return Terms(
         weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
-        other=Term(known.other, known.other_off),
+        other=_other(setup, known),
         graphs=Term(graphs := graph_bytes(setup, known), known.graph_off * graphs),
         context=Term(known.context, known.context_off),
-        kept=Term(known.kept + known.kept_logit * sampled(setup), known.kept_off),
+        kept=Term(known.kept + known.kept_logit * sampled(setup) + kept_bytes(setup), known.kept_off),
     )
+
+
+def _other(setup: Setup, known: Constants) -> Term:
+    """Since 0.27 vLLM asks the card what is in use, so that what its allocator holds and does not use counts too."""
+    held = _HELD if setup.release >= (0, 27) else Term(0)
+    return Term(known.other + held.nbytes, hypot(known.other_off, held.spread))
+
+
+_MEASURED = (0, 26)
+_HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
 
 
 def _activation_spread(setup: Setup) -> float:
     """How far the peak's formula is off: little where it was measured, dense layers, compiled."""
     model = setup.model
     plain = not (model.num_experts or model.uses_mla or model.is_hybrid or model.multimodal)
-    return (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+    off = (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+    return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
 
 
 def graph_features(setup: Setup) -> tuple[float, float]:
