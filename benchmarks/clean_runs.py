@@ -20,14 +20,15 @@ from dyno.study.launch import Launch, Session
 from dyno.study.prepare import fetch, prepare
 from dyno.study.schedule import LaunchPlan
 from dyno.study.store import create_study, enter_block, make_folder
+from dyno.study.trial import Candidate
 
 RUNS_OF_AN_ENGINE = 5
 BASELINE = "VLLM_CPU_KVCACHE_SPACE=1 vllm serve {model} --max-model-len 1024 --load-format dummy --enforce-eager"
 WORKLOAD = {"input_len": 128, "output_len": 64, "concurrency": 8, "num_requests": 64}
 
 
-def begin(folder: Path, engine: str | None) -> tuple[Session, Launch]:
-    """A study in `folder`, and a launch of its baseline that has not been made."""
+def begin(folder: Path, engine: str | None) -> tuple[Session, Candidate]:
+    """A study in `folder`, and its baseline."""
     model, host = write_model(folder.parent / f"{folder.name}-model", SHAPES["demo"]), read_host()
     asked = {"model": str(model), "workload": WORKLOAD, "baseline": BASELINE.format(model=model), "candidates": {},
              "pairs": 0, "tests": ["throughput"]} | ({"engine": engine} if engine else {})  # fmt: skip
@@ -50,7 +51,8 @@ def main(runs: int, folder: Path, engine: str | None) -> None:
             for run in range(first, min(first + RUNS_OF_AN_ENGINE, runs)):
                 plan = LaunchPlan(run, session.block, "screen", run, candidate.name, ("throughput",), run + 1, runs)
                 at = time.monotonic()
-                Launch(session, plan, candidate, lambda *_: None).measure(process, facts, "throughput")
+                launch = Launch(session, plan, candidate, lambda *_: None)
+                launch.write(launch.attempt(process, facts, "throughput", 0))
                 ran_s += time.monotonic() - at
         launches += 1
     steps = read_journal(folder).steps

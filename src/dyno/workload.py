@@ -14,18 +14,29 @@ MOST_TOKENS = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A closed loop of `concurrency` clients. Lengths in tokens; `num_requests` counts the measured ones."""
+    """A closed loop of `concurrency` clients. Lengths in tokens; `num_requests` counts the measured ones.
+
+    The first `prefix_len` tokens of every prompt are one of `prefixes` beginnings, drawn at random.
+    """
 
     name: str
     input_len: int
     output_len: int
     concurrency: int
     num_requests: int
+    prefix_len: int = 0
+    prefixes: int = 1
 
     def __post_init__(self) -> None:
         problems = [f"workload.{field}: {value} must be at least 1"
                     for field in ("input_len", "output_len", "concurrency", "num_requests")
                     if (value := getattr(self, field)) < 1]  # fmt: skip
+        if not 0 <= self.prefix_len < max(1, self.input_len):
+            problems.append(f"workload.prefix_len: {self.prefix_len} must be less than the {self.input_len} tokens of "
+                            "a prompt")  # fmt: skip
+        if self.prefixes < 1 or (self.prefixes > 1 and not self.prefix_len):
+            problems.append(f"workload.prefixes: {self.prefixes} must be at least 1, and more than 1 only with a "
+                            "prefix_len")  # fmt: skip
         if 1 <= self.num_requests < self.concurrency:
             problems.append(f"workload.num_requests: {self.num_requests} must be at least the {self.concurrency} "
                             "requests under way at a time; ask for more, or for less concurrency")  # fmt: skip

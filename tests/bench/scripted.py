@@ -35,7 +35,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Conversation)
         self.script = script
         self.requests: list[Request] = []
-        self.connections = 0
+        self.connections, self.counting = 0, threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
@@ -49,8 +49,9 @@ class Conversation(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        self.server.connections += 1
-        number = self.server.connections
+        with self.server.counting:
+            self.server.connections += 1
+            number = self.server.connections
         with suppress(ConnectionError):
             while (request := self.read(number)) and self.play(request):
                 pass

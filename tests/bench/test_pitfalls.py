@@ -1,20 +1,31 @@
-"""Mistakes that other load generators have made, by name; those of the audit and of single readers stand with them."""
+"""Mistakes that other load generators have made, by name; what voids a run or fails a request stands with its cause."""
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.bench.scripted import DONE, chunked, completion, event, token, usage
 from tests.bench.test_answer import heard, transcript_of
+from tests.bench.test_reduce import Deadly
 
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns
+from dyno.bench.audit import Evidence, PhysicalBounds, bound_reasons, void_reasons
+from dyno.bench.capacity import Probe, capacity, next_probe
+from dyno.bench.concurrency import waiting
+from dyno.bench.cost import ClientCost
+from dyno.bench.counters import Counters
 from dyno.bench.http import encode_post, parse_url
 from dyno.bench.load import gather
 from dyno.bench.loadgen import Pace, drive
 from dyno.bench.prompts import measured_prompts
 from dyno.bench.record import Load, Target
-from dyno.bench.reduce import reduce_one
-from dyno.bench.stats import figures, rates, ttft_ms
+from dyno.bench.reduce import Reducer, reduce_one
+from dyno.bench.stats import figures, rates, steady, ttft_ms
+from dyno.bench.steady import over_saturated
+from dyno.errors import DynoError
+from dyno.workload import Limit
 
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 MS = 1_000_000
@@ -79,3 +90,105 @@ def test_a_part_of_a_load_does_not_repeat_the_prompts_of_another() -> None:
 def test_an_answer_cut_short_enters_no_latency() -> None:
     whole, cut = transcript_of(0, chunked(token(" a"), DONE)), transcript_of(1, chunked(token(" a"))[:-5])
     assert np.isnan(ttft_ms(gather([reduce_one(whole), reduce_one(cut)]))).tolist() == [False, True]
+
+
+def test_a_warm_prefix_cache_is_not_met_by_the_next_run() -> None:
+    target, load = Target("http://h", "m", token_ids=(100, 4000)), Load(4, 100, 64, 4, seed=1)
+    blocks = [{tuple(prompt[:16]) for prompt in measured_prompts(target, replace(load, seed=seed), 1.0)}
+              for seed in (1, 2)]  # fmt: skip
+    assert [len(each) for each in blocks] == [100, 100], "nor is one prompt sent for all"
+    assert not blocks[0] & blocks[1]
+
+
+def test_a_prompt_of_50_000_tokens_does_not_make_the_client_collapse(play) -> None:
+    server = play(completion)
+    endpoint = parse_url(server.url)
+    request = encode_post(endpoint, "/v1/completions", {"prompt": [7] * 50_000, "max_tokens": 2})
+    traffic = drive(endpoint, [request] * 8, Pace(8))
+    assert [read_answer(one).outcome for one in traffic.transcripts] == [""] * 8
+    assert {len(post.body["prompt"]) for post in server.posts} == {50_000}
+
+
+def test_work_of_the_client_that_inflates_ttft_and_itl_is_not_passed_over() -> None:
+    seen = gather([reduce_one(answered(number, 0, 0, 100)) for number in range(9)])
+    busy = ClientCost(loop_lag_ms=(4.0,) * 20)
+    (reason,) = void_reasons(Evidence(seen, Counters(), Load(9, 9, 1, 1, seed=0), client=busy))
+    assert reason.startswith("the client's loop was 4.0 ms behind on average, 4.0% of a first token's time")
+
+
+def test_chunks_are_not_tokens() -> None:
+    raw = chunked(token(" a b c"), token(" d e"), usage(4, 5), DONE)
+    cuts = [raw.index(b" d e"), len(raw)]
+    two = Transcript(0, 0, 0, bytearray(raw), array("q", [10 * MS, 50 * MS]), array("q", cuts))
+    seen = figures(gather([reduce_one(two)]))
+    assert (seen["output_tokens"], seen["tpot_ms.mean"], seen["itl_ms.mean"]) == (5, 10, 10)
+
+
+def test_what_a_chat_template_adds_is_counted_by_the_server() -> None:
+    answer = heard(chunked(token(" a"), usage(512 + 13, 1), DONE), 64)
+    assert answer.prompt_tokens == 525
+
+
+def test_reasoning_is_output_and_done_and_usage_are_not() -> None:
+    thought = event({"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]})
+    assert len(heard(chunked(ROLE, thought, usage(1, 1), DONE), 50).content_ns) == 1
+
+
+def test_an_error_inside_a_200_is_no_answer() -> None:
+    answer = heard(chunked(token(" a"), event({"error": {"message": "out of blocks"}})), 50)
+    assert (answer.outcome, answer.detail) == ("error event", "out of blocks")
+
+
+def test_data_without_a_space_and_split_utf_8_are_read() -> None:
+    odd = token(" caf\u00e9").replace(b"data: ", b"data:").replace(b"\\u00e9", "\u00e9".encode())
+    whole = chunked(odd, usage(1, 1), DONE)
+    assert [len(heard(whole, size).content_ns) for size in (1, whole.index(b"\xc3") + 1)] == [1, 1]
+
+
+def test_ramp_and_tail_are_no_part_of_the_steady_window() -> None:
+    requests = [answered(number, 0, 0 if number < 4 else 40 * number, 40 * number + 40) for number in range(12)]
+    window = steady(gather([reduce_one(one) for one in requests]))
+    assert window["steady.duration_s"] < 0.48
+    assert window["steady.request_throughput"] is not None
+
+
+def test_percentiles_stand_beside_means_as_a_mean_may_fall_with_load() -> None:
+    few = figures(gather([reduce_one(answered(0, 0, 0, 5))]))
+    assert {f"ttft_ms.{name}" for name in ("mean", "p50", "p90", "p95", "p99")} <= few.keys()
+    assert set(waiting(Counters())) == {"queue_ms", "prefill_ms", "queue_efficiency"}
+
+
+def test_a_rate_above_the_capacity_is_seen_as_a_growing_backlog() -> None:
+    at_s = np.arange(0, 20, 0.1)
+    rng = np.random.default_rng(1)
+    assert over_saturated(at_s, 50 + 40 * at_s + rng.normal(0, 5, len(at_s)))
+    assert not over_saturated(at_s, 500 + rng.normal(0, 50, len(at_s)))
+
+
+def test_a_capacity_is_not_interpolated_across_a_cliff() -> None:
+    def at(clients: int) -> Probe:
+        return Probe(clients, {"ttft_ms.p95": 100.0 if clients <= 20 else 2800.0, "output_throughput": 10.0 * clients})
+
+    limits, probes = (Limit("ttft_p95", 500.0, "at most"),), list[Probe]()
+    while (clients := next_probe(probes, limits)) is not None:
+        probes.append(at(clients))
+    assert capacity(probes, limits) == 20
+    assert 20 in {probe.concurrency for probe in probes}, "a concurrency that was measured"
+
+
+def test_a_speed_up_from_dropped_work_is_none() -> None:
+    whole, dropped = reduce_one(answered(0, 0, 0, 5)), reduce_one(transcript_of(1, b"HTTP/1.1 503 No\r\n\r\n"))
+    (reason,) = void_reasons(Evidence(gather([whole, dropped]), Counters(), Load(2, 2, 1, 1, seed=0)))
+    assert reason.startswith("1 of 2 requests failed: HTTP 503 (1)")
+
+
+def test_a_process_of_the_generator_that_dies_is_an_end_and_no_deadlock() -> None:
+    with Reducer(kept_bytes=0, batch_bytes=0) as reducer:
+        reducer.take(Deadly(0, 0, raw=bytearray(b"x")))
+        with pytest.raises(DynoError, match="was killed"):
+            reducer.finish()
+
+
+def test_a_figure_that_no_card_can_reach_is_not_believed() -> None:
+    (reason,) = bound_reasons({"tpot_ms.p50": 0.33}, PhysicalBounds({"tpot_ms.p50": 3.0}))
+    assert reason == "tpot_ms.p50 is 0.33, and less than 3 is not possible on this machine"

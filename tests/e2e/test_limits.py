@@ -11,7 +11,7 @@ from dyno.testing.fake_engine import write_site
 WORKLOAD = "{input_len: 512, output_len: 4}"
 FLAGS = "--max-model-len 2048 --load-format dummy --max-num-seqs"
 SLOW = {"FAKE_TTFT_MS": "40"}
-PROVE = ("--input-len", "512", "--output-len", "4", "--limit", "ttft_p50=60 ms")
+PROVE = ("--shared-host", "--input-len", "512", "--output-len", "4", "--limit", "ttft_p50=60 ms")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def planned() -> list[tuple]:
     """The steps that an undisturbed study of SPEC makes, by the schedule itself."""
     steps: list[Step] = []
     order = Order(("all-cores",), TESTS, seed=0)
-    while plan := next_screen(order, steps, 1) or next_confirm("all-cores", 2, steps, 1):
+    while plan := next_screen(order, steps, 1) or next_confirm(("baseline", "all-cores"), 2, steps, 1):
         steps += [Step(1, plan.launch, plan.phase, plan.pair, plan.candidate, test, plan.seed(0, test), "complete")
                   for test in plan.tests]  # fmt: skip
     return [(step.candidate, step.scenario, step.launch, step.seed, step.pair) for step in steps]

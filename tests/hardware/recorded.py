@@ -106,7 +106,7 @@ H200 = Library(
                 ("ClockInfo", 1): 345,
                 ("ClockInfo", 2): 3201,
                 ("MaxClockInfo", 2): 3201,
-                "MemoryBusWidth": 6144,
+                "MemoryBusWidth": 6016,
                 "CurrentClocksEventReasons": 0x1,
                 "DisplayActive": 0,
             }

@@ -66,5 +66,5 @@ def test_an_unknown_card_says_nothing(ask):
 
 
 def test_bandwidth_is_of_the_bus_at_its_highest_clock():
-    assert gpu_bandwidth("GPU-0a1b2c3d-0000-1111-2222-333344445555", H200) == 6144 / 8 * 2 * 3201e6
+    assert gpu_bandwidth("GPU-0a1b2c3d-0000-1111-2222-333344445555", H200) == 6016 / 8 * 2 * 3201e6
     assert gpu_bandwidth("GPU-laptop", LAPTOP_4090) is None

@@ -10,10 +10,13 @@ FLAGS = (
     Flag("max_num_seqs", ("--max-num-seqs",), "int"),
     Flag("max_num_batched_tokens", ("--max-num-batched-tokens",), "size"),
     Flag("max_model_len", ("--max-model-len",), "size", words=("auto",)),
-    Flag("gpu_memory_utilization", ("--gpu-memory-utilization",), "float"),
+    Flag("gpu_memory_utilization", ("--gpu-memory-utilization",), "float", default=0.92, bounds=(("gt", 0), ("le", 1))),
     Flag("kv_cache_dtype", ("--kv-cache-dtype",), "str", ("auto", "fp8", "fp8_e5m2")),
     Flag("kv_offloading_size", ("--kv-offloading-size",), "float"),
     Flag("quantization", ("--quantization", "-q"), "str"),
+    Flag("load_format", ("--load-format",), "str", default="auto", deprecated=True),
+    Flag("async_scheduling", ("--async-scheduling",), "switch", negatable=True),
+    Flag("speculative_config", ("--speculative-config",), "json"),
     Flag("enforce_eager", ("--enforce-eager",), "switch", negatable=True),
     Flag("trust_remote_code", ("--trust-remote-code",), "switch", negatable=True),
     Flag("compilation_config", ("--compilation-config", "-cc"), "json"),
@@ -23,12 +26,20 @@ FLAGS = (
     Flag("port", ("--port",), "int"),
     Flag("host", ("--host",), "str"),
 )
+KEYS = {
+    "speculative_config.method": Flag("speculative_config.method", (), "str", ("ngram", "eagle")),
+    "speculative_config.num_speculative_tokens": Flag(
+        "speculative_config.num_speculative_tokens", (), "int", bounds=(("gt", 0),)
+    ),
+}
 SERVER_ONLY = {"port", "host", "served_model_name"}
 KNOWN = Known(
     "0.20.0",
     FLAGS,
     frozenset(flag.name for flag in FLAGS) - SERVER_ONLY,
     frozenset({"VLLM_CACHE_ROOT", "VLLM_API_KEY", "VLLM_CPU_KVCACHE_SPACE"}),
+    keys=KEYS,
+    lists={"quantization": ("awq", "fp8", "gptq", "modelopt")},
     history={"swap_space": Span("0.6.2", "0.17.1", "0.18.0"), "spec_model": Span("0.22.1", "0.33.0"),
              "quantized": Span("0.6.2", "0.7.0", "0.8.0"), **{flag.name: Span("0.6.2", "0.33.0") for flag in FLAGS}},
 )  # fmt: skip

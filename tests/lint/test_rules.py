@@ -74,6 +74,16 @@ def codes(content: str, name: str = "a.sh", version: str = "0.32.0", **around: o
         ("vllm serve m n", "0.20.0", {}, "DYN708"),
         ("vllm serve --model m", "0.20.0", {}, "DYN709"),
         ("vllm serve m --enforce-eager true", "0.20.0", {}, "DYN114"),
+        ("vllm serve m -q nonsense", "0.20.0", {}, "DYN115"),
+        ("vllm serve m --gpu-memory-utilization 1.2", "0.20.0", {}, "DYN116"),
+        ("vllm serve m --speculative-config.methods ngram", "0.20.0", {}, "DYN117"),
+        ('vllm serve m --speculative-config \'{"method": "magic"}\'', "0.20.0", {}, "DYN118"),
+        ("vllm serve m --speculative-config '{\"num_speculative_tokens\": 0}'", "0.20.0", {}, "DYN118"),
+        ("vllm serve m --load-format dummy", "0.20.0", {}, "DYN106"),
+        ("vllm serve m -q awq", "0.20.0", {"model": BF16}, "DYN514"),
+        ("vllm serve m --max-model-len 0", "0.20.0", {}, "DYN416"),
+        ('vllm serve m --speculative-config \'{"method": "ngram"}\'', "0.20.0", {}, "DYN415"),
+        ("vllm serve m --async-scheduling --speculative-config.method ngram", "0.20.0", {}, "DYN414"),
     ],
 )
 def test_a_rule_finds_its_fault(content, version, around, code):
@@ -93,6 +103,7 @@ def test_a_rule_finds_its_fault(content, version, around, code):
         ("docker run --shm-size 16g vllm/vllm-openai:v0.32.0 --model m --kv-offloading-size 8", "0.32.0", {}),
         ("pip install 'vllm[flashinfer]>=0.10.1'", "0.20.0", {}),
         ("pip install vllm>=0.10.1 2>&1 | tee log", "0.20.0", {}),
+        ("vllm serve m -O3 --speculative-config.method eagle --async-scheduling", "0.20.0", {}),
         ("CUDA_HOME=/usr MAX_JOBS=4 HF_TOKEN=x CUBLAS_WORKSPACE_CONFIG=:4096:8 vllm serve m", "0.20.0", {}),
     ],
 )
@@ -106,6 +117,11 @@ def test_what_is_right_is_left_alone(content, version, around):
 def test_rules_of_yaml_files():
     assert codes("model: m\nmax-num-seqs: 3\nenforce-eager: false\n", "c.yaml") == {"DYN705"}
     assert codes("model: m\nmax-num-seqs: 3\nport:\n", "c.yaml") == {"DYN706"}
+
+
+def test_what_is_the_default_is_a_note():
+    found = judge().findings(text("vllm serve m --gpu-memory-utilization 0.92"))
+    assert [(each.code, each.severity) for each in found] == [("DYN302", "note")]
 
 
 def test_fp8_on_ada_is_native():

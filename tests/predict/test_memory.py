@@ -2,6 +2,7 @@
 
 import pytest
 from models import GEMMA_3_1B, QWEN3_4B, QWEN35_27B, setup
+from tiny import LOGGED
 
 from dyno.predict.kv_cache import capacity, longest, pool
 from dyno.predict.memory import Host, predict_memory, reasons_against
@@ -67,6 +68,13 @@ def test_the_cpu_engine_is_exact_with_a_space(dtype, tokens):
     assert memory.low_bytes == memory.kv_cache_bytes == memory.high_bytes == GIB
 
 
+@pytest.mark.parametrize(("config", "tokens", "concurrency"), LOGGED)
+def test_windows_latents_and_states_are_shared_out_as_vllm_does(config, tokens, concurrency):
+    asked = setup(config, (0, 32), None, [("VLLM_CPU_KVCACHE_SPACE", "1")], max_model_len=4096)
+    memory = predict_memory(asked)
+    assert (memory.kv_cache_tokens, round(memory.max_concurrency, 2)) == (tokens, concurrency)
+
+
 def test_a_length_that_vllm_refuses_is_refused_with_the_longest_that_fits():
     asked = setup(QWEN3_4B, **SMALL, max_model_len=40960)
     (reason,) = reasons_against(asked, predict_memory(asked))
@@ -100,7 +108,6 @@ def test_without_the_hybrid_manager_windows_are_kept_whole():
 
 
 def test_attentions_block_grows_until_it_holds_a_state():
-    """vLLM sets 784 tokens for Qwen3.5-27B's 784-token state: 1,605,632 bytes of 2,048 a token."""
     shared = pool(setup(QWEN35_27B))
     state = 30720 * 2 + 786432 * 4
     assert shared.groups[0].nbytes >= state

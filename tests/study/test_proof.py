@@ -12,7 +12,7 @@ from dyno.errors import InputError
 from dyno.study.compare import Told, compare_studies
 from dyno.study.journal import LookLine, append, read_journal
 from dyno.study.outcome import judge
-from dyno.study.pairs import looks_due, proven
+from dyno.study.pairs import looks_due, proven, search_from
 from dyno.study.schedule import next_confirm
 from dyno.study.spec import parse_spec
 from dyno.study.store import check_resumable, create_study
@@ -45,7 +45,7 @@ def drive(rng, series, effect, drift):
     """A whole proof over made launches: the runner's loop without engines. Returns verdict and launches made."""
     made, spec = proof([])
     steps: list[Step] = []
-    while plan := next_confirm("B", spec.prove.max_pairs, steps, 1, "A"):
+    while plan := next_confirm(("A", "B"), spec.prove.max_pairs, steps, 1):
         figure = rng.choice(series) * (1 + drift) ** plan.launch * (effect if plan.candidate == "B" else 1)
         given = {"phase": "confirm", "pair": plan.pair}
         steps += [step(plan.launch, plan.candidate, test, figure, **given) for test in plan.tests]
@@ -116,6 +116,10 @@ def test_a_proof_does_not_go_on_with_another_release_on_either_side():
     ({"prove": {"margin": "0 %"}}, "prove.margin: '0 %' must be more than 0"),
     ({"prove": {"metrics": ["ttft"]}}, "'ttft' is not known"),
     ({"prove": {"margn": 1}}, "prove.margn: unknown key; did you mean 'margin'?"),
+    ({"prove": {"metrics": ["ttft_p95"]}, "limits": {"ttft_p95": 1}, "objective": "output_throughput"},
+     "prove.metrics: ttft_p95 cannot be compared where the number of clients follows from the limits"),
+    ({"prove": {}, "limits": {"ttft@8K": "2 s"}}, "limits.ttft@8192: a proof does not measure that"),
+    ({"tests": ["backend"]}, "'backend' is a proof of its own; ask for it with: dyno prove MODEL --backends all"),
     ({"prove": {}, "candidates": {"x": "", "y": ""}}, "prove: needs exactly one candidate"),
     ({"weights": {"ready": "0"}}, "weights.ready: '0' must be more than 0"),
     ({"weights": {"ready": "much"}}, "weights.ready: 'much' is not a share"),
@@ -161,9 +165,38 @@ def test_studies_with_other_workloads_are_refused():
         compare_studies(told("old", CLEAR), told("new", CLEAR, workload="long"), 0.02)
 
 
+def test_throughputs_at_other_limits_are_not_compared():
+    limits = {"ttft_p95": "2 s"}
+    same = [told(name, CLEAR, limits=limits) for name in ("old", "new")]
+    assert compare_studies(*same, 0.02).compared[0].answer == "equivalent"
+    with pytest.raises(InputError, match=r"the concurrency of throughputs differs: the workload's and as many as keep"):
+        compare_studies(told("old", CLEAR), same[1], 0.02)
+
+
 def test_another_machine_or_release_is_said():
     first, second = told("old", CLEAR), told("new", CLEAR)
     study = replace(second.journal.study, engine=replace(ENGINE, version="0.33.0+cpu"))
     made = compare_studies(first, replace(second, journal=replace(second.journal, study=study)), 0.02)
     assert made.settings == ("engine: vLLM 0.32.0+cpu on cpu, then vLLM 0.33.0+cpu on cpu",)
     assert made.compared[0].answer == "equivalent"
+
+
+def looked(launch, name, clients, bound=None):
+    return step(launch, name, figures={"capacity_concurrency": clients, "bound_concurrency": bound})
+
+
+def test_a_search_begins_where_the_candidates_own_launches_ended_and_asks_for_no_more_than_the_first_found_useful():
+    assert (search_from([], "B", 16).start, search_from([], "B", 16).most) == (16, None)
+    steps = [looked(0, "A", 20.4), looked(1, "B", 41.0), looked(2, "B", 39.6), looked(3, "A", 21.0)]
+    assert (search_from(steps, "B", 16).start, search_from(steps, "C", 16).start) == (40, 21)
+    assert search_from([looked(0, "A", 64, 64.0), looked(1, "B", 30, 30.0)], "A", 16).most == 64
+    assert search_from([looked(0, "A", 0.0)], "A", 16).start == 16
+
+
+def test_a_launch_that_keeps_the_limits_with_no_client_ends_a_proof_without_a_winner():
+    none = [replace(each, figures={"output_throughput": 0.0, "capacity_concurrency": 0.0})
+            if each.candidate == "B" else each for each in ab(0, 1, 100)]  # fmt: skip
+    made, spec = proof(none, limits={"ttft_p95": "1 s"})
+    (verdict,) = proven(made, spec.prove)
+    assert (verdict.answer, verdict.note) == (
+        "inconclusive", "B kept the limits with not even one client in 1 of 1 launches")  # fmt: skip

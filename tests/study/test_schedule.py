@@ -25,7 +25,7 @@ def screen(order, block=1, steps=()):
 
 def confirm(decided, steps, block=1):
     steps, made = list(steps), []
-    while plan := next_confirm(*decided, steps, block):
+    while plan := next_confirm(("baseline", decided[0]), decided[1], steps, block):
         made.append(plan)
         steps += whole(plan.launch, plan.candidate, block=block, phase="confirm", pair=plan.pair)
     return made

@@ -37,7 +37,8 @@ def _ttft(workload: Workload, _: int | None) -> Load:
 
 
 def _throughput(workload: Workload, _: int | None) -> Load:
-    return Load(workload.concurrency, workload.num_requests, workload.input_len, workload.output_len, seed=0)
+    return Load(workload.concurrency, workload.num_requests, workload.input_len, workload.output_len, seed=0,
+                prefix_len=workload.prefix_len, prefixes=workload.prefixes)  # fmt: skip
 
 
 def _long_context(_: Workload, max_model_len: int | None) -> Load:

@@ -9,10 +9,10 @@ from dyno.cli.options import named
 from dyno.errors import InputError
 from dyno.hardware.gpus import Card, find_card, live_card
 from dyno.hardware.spec import Hardware
-from dyno.model.hf import resolve_model
+from dyno.model.hf import describe_model
 from dyno.plan.flags import parse_settings
 from dyno.plan.jsonout import as_json
-from dyno.plan.observed import kept_boots, parse_release, read_observed
+from dyno.plan.observed import Observation, kept_boots, parse_release, read_observed
 from dyno.plan.planning import Question, make_plan
 from dyno.predict.memory import Host
 from dyno.predict.setup import Release
@@ -44,8 +44,8 @@ def run(asked: Asked, wants_json: bool) -> bool:
         raise InputError(f"--grid: {asked.grid!r} is not {','.join(GRID)}, which is the one there is")
     release, platform = _engine(asked.vllm)
     card, host = _machine(asked, platform)
-    seen = read_observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
-    model = resolve_model(asked.model, download=False)
+    seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
+    model = describe_model(asked.model)
     plan = make_plan(
         Question(model, parse_settings(asked.settings, asked.model), release, card, host,
                  tuple(observation.boot() for observation in seen), _vram(asked.limits)),
@@ -58,6 +58,16 @@ def run(asked: Asked, wants_json: bool) -> bool:
 
         show(plan, asked.load)
     return not plan.asked.rejected
+
+
+def _observed(path: Path) -> tuple[Observation, ...]:
+    """A study's starts, or those in a JSON list."""
+    if not path.is_dir():
+        return read_observed(path)
+    from dyno.study.boots import observed_starts
+    from dyno.study.journal import read_journal
+
+    return observed_starts(read_journal(path))
 
 
 def load_of(

@@ -24,9 +24,12 @@ class StartFacts:
     attention_backend: str | None = None
     device_used_bytes: int | None = None  # of the card, when ready
     rss_bytes: int | None = None  # of the engine's process tree, when ready
+    compile_cached: bool | None = None  # whether all compiled code came from the caches; None: nothing was compiled
 
 
 _GIB = 2**30
+_COMPILED = "Compiling a graph for compile range"
+_CACHED = ("Directly load AOT compilation from path", "Directly load the compiled graph(s)")
 _CPU_WARM_UP = ("Warming up model for the compilation", "Warming up done")
 
 # The spellings of releases 0.8 to 0.33, the preferred one first. A fact is the first group of the first that matches.
@@ -81,6 +84,7 @@ def read_facts(
         attention_backend=_text(log, "attention_backend"),
         device_used_bytes=device_used_bytes,
         rss_bytes=rss_bytes,
+        compile_cached=False if _COMPILED in log else True if any(line in log for line in _CACHED) else None,
     )
 
 

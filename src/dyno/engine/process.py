@@ -100,7 +100,8 @@ class EngineProcess:
     @property
     def pid(self) -> int | None:
         """The first of the engine's processes, None when there is none."""
-        return self._leash.engine if self._leash else None
+        leash = self._leash  # another thread may take it away meanwhile
+        return leash.engine if leash else None
 
     def rss_bytes(self) -> int | None:
         """Resident memory of the engine's processes together; pages they share count once for each."""

@@ -40,8 +40,8 @@ class _Pairing:
 
     def _option(self, word: Word) -> Item:
         written, equals, rest = word.text.partition("=")
-        if level := _LEVEL.fullmatch(word.text):
-            return self._item(word, "-O", "optimization_level", (), level[1])
+        if (level := _LEVEL.fullmatch(word.text)) and (known := self.known.find(word.text)):
+            return self._item(word, word.text, known.flag.name, (), level[1])
         match = self.known.find(written)
         name = match.flag.name if match else written.lstrip("-").partition(".")[0].replace("-", "_")
         path = match.path if match else written.partition(".")[2]

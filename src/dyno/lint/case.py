@@ -114,7 +114,8 @@ class Case:
 
     def is_on(self, name: str) -> bool:
         """Whether an argument is given and not switched off."""
-        return self.item(name) is not None and self.value(name) not in (False, None)
+        value = self.value(name)
+        return self.item(name) is not None and value is not None and value is not False
 
     @cached_property
     def closed(self) -> bool:

@@ -5,6 +5,13 @@ from collections.abc import Iterable, Iterator
 from dyno.engine.catalog import Flag
 from dyno.lint.known import Known
 
+_BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+def in_words(bounds: Iterable[tuple[str, float]]) -> str:
+    """`more than 0 and at most 1`."""
+    return " and ".join(f"{_BOUNDS[kind]} {limit:g}" for kind, limit in bounds)
+
 
 def changes(old: Known, new: Known) -> list[str]:
     """Flags, values and variables that came, went or changed, one line each."""
@@ -16,11 +23,11 @@ def _flags(old: Known, new: Known) -> Iterator[str]:
     before, after = ({flag.name: flag for flag in each.flags} for each in (old, new))
     yield from _names("flag", before, after)
     for name in sorted(before.keys() & after.keys()):
-        for what in _differences(before[name], after[name], old, new):
+        for what in _differences(before[name], after[name]):
             yield f"changed flag {after[name].options[0]}: {what}"
 
 
-def _differences(old: Flag, new: Flag, before: Known, after: Known) -> Iterator[str]:
+def _differences(old: Flag, new: Flag) -> Iterator[str]:
     if old.kind != new.kind or old.nargs != new.nargs:
         yield f"takes {_kind(new)}, not {_kind(old)} any more"
     if old.choices and new.choices:
@@ -31,9 +38,12 @@ def _differences(old: Flag, new: Flag, before: Known, after: Known) -> Iterator[
         yield "takes only certain values now" if new.choices else "takes any word now"
     if old.negatable != new.negatable:
         yield f"{'has' if new.negatable else 'lost'} --no-{new.name.replace('_', '-')}"
-    one, other = before.defaults.get(old.name), after.defaults.get(new.name)
-    if one != other and old.name in before.defaults and new.name in after.defaults:
-        yield f"default {one} became {other}"
+    if old.default != new.default:
+        yield f"default {old.default} became {new.default}"
+    if old.bounds != new.bounds:
+        yield f"takes {in_words(new.bounds) or 'any number'} now"
+    if new.deprecated and not old.deprecated:
+        yield "is deprecated now"
 
 
 def _kind(flag: Flag) -> str:

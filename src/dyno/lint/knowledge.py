@@ -46,9 +46,11 @@ def known_release(version: str) -> Known:
 
 
 def from_engine(catalog: Catalog) -> Known:
-    """What an installed engine told of itself."""
-    names = frozenset(flag.name for flag in catalog.flags)
-    return Known(catalog.version.partition("+")[0], catalog.flags, names, None)
+    """What an installed engine told of itself: its flags, but neither the variables it reads nor what others had."""
+    names = frozenset(catalog.keywords or (flag.name for flag in catalog.flags))
+    variables = frozenset(each.name for each in catalog.variables) if catalog.variables else None
+    return Known(catalog.version.partition("+")[0], catalog.flags, names, variables,
+                 keys={key.name: key for key in catalog.keys}, lists=catalog.lists)  # fmt: skip
 
 
 def _installed(version: str) -> Catalog | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dyno.engine.catalog import Flag
-from dyno.lint.source import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Known:
     history: Mapping[str, Span] = field(default_factory=dict)
     variable_history: Mapping[str, Span] = field(default_factory=dict)
     others: Mapping[str, Flag] = field(default_factory=dict)  # flags that only other releases have
-    defaults: Mapping[str, Value] = field(default_factory=dict)
+    keys: Mapping[str, Flag] = field(default_factory=dict)  # of the JSON of a flag: `speculative_config.method`
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that the parser does not check itself
 
     @cached_property
@@ -75,6 +74,8 @@ class Known:
 
     def _find(self, written: str) -> Match | None:
         head, _, path = dashed(written).partition(".")
+        if re.fullmatch(r"-O=?\w*", head):
+            head = "-O" if "-O" in self._options else "--optimization-level"
         if exact := self._options.get(head):
             return Match(exact.flag, exact.option, exact.negated, path=path)
         near = self.completions(head)

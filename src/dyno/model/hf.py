@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,17 @@ def read_folder(folder: Path, source: str) -> ModelSpec:
     if missing := _missing_shards(folder):
         raise InputError(f"{folder}: lacks {', '.join(missing)}, which its index names; fetch the model again")
     return read_config(config, source, path=folder, has_weights=_has_weights(folder))
+
+
+def describe_model(source: str) -> ModelSpec:
+    """The model with what its safetensors headers say, nothing of it downloaded. InputError as in resolve_model."""
+    from dyno.model.safetensors import check_against, read_stored, stored_on_hub
+
+    spec = resolve_model(source, download=False)
+    stored = read_stored(Path(spec.path)) if spec.path else stored_on_hub(source) if spec.has_weights else ()
+    spec = replace(spec, stored=stored)
+    check_against(spec)
+    return spec
 
 
 def model_size_bytes(model_id: str) -> int | None:

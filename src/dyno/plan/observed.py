@@ -20,6 +20,7 @@ from dyno.plan.flags import parse_words
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot, Facts
 
+MOST_KEPT = 200  # starts that are read again: the newest
 _RELEASE = re.compile(r"v?(\d+)\.(\d+)")
 _Bytes = Annotated[int, Field(ge=0, le=2**60)]
 
@@ -94,7 +95,7 @@ def read_observed(file: Path) -> tuple[Observation, ...]:
 def kept_boots() -> tuple[Observation, ...]:
     """The starts that Dyno has seen on this machine. Lines that cannot be read any more are passed over."""
     try:
-        lines = boots_file().read_text().splitlines()
+        lines = boots_file().read_text().splitlines()[-MOST_KEPT:]
     except OSError:
         return ()
     found: list[Observation] = []
@@ -107,12 +108,13 @@ def kept_boots() -> tuple[Observation, ...]:
 
 
 def keep_boot(entry: dict[str, Any]) -> None:
-    """Appends one observation, in the form of `--observed`. DynoError when it cannot be written."""
-    file = boots_file()
+    """Appends one observation, in the form of `--observed`, once. DynoError when it cannot be written."""
+    file, line = boots_file(), json.dumps(entry) + "\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        if not file.exists() or line not in file.read_text():
+            with file.open("a") as lines:
+                lines.write(line)
     except OSError as error:
         raise DynoError(f"{file}: cannot be written ({error.strerror}); make room there") from error
 

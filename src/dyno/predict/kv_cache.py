@@ -119,7 +119,9 @@ def _page(setup: Setup, cache: CacheLayers, tokens: int) -> Page:
     tp = setup.tensor_parallel
     if cache.kind == "state":
         own = min(2, _FLOAT_BYTES.get(setup.model.dtype, 2))
-        parts = (elements // tp * _FLOAT_BYTES.get(kept or "", own) for elements, kept in cache.state)
+        recurrent = "float32" if setup.card is None else None  # what vLLM's CPU kernels take
+        kept = (cache.state[0], *((elements, recurrent or dtype) for elements, dtype in cache.state[1:]))
+        parts = (elements // tp * _FLOAT_BYTES.get(dtype or "", own) for elements, dtype in kept)
         return Page(cache, setup.max_model_len, sum(parts))
     if cache.kind == "mla":
         return Page(cache, tokens, round(tokens * (656 if dtype == "fp8_ds_mla" else cache.head_dim * size)))
@@ -135,7 +137,8 @@ def _blocks(setup: Setup, page: Page, length: int) -> int:
     if kind == "chunked":
         return ceil(min(window + setup.in_flight_tokens, length) / page.tokens)
     if kind == "state":
-        return {"none": 1, "align": 2, "all": ceil(length / page.tokens)}[setup.mamba_mode]
+        checkpoints = 1 if setup.mamba2 and setup.release >= (0, 32) else 0
+        return {"none": 1, "align": 2 + checkpoints, "all": ceil(length / page.tokens)}[setup.mamba_mode]
     return ceil(length / page.tokens)
 
 

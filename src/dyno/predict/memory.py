@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 from dyno.predict import kv_cache
+from dyno.predict.constants import HOPPER, Constants
 from dyno.predict.setup import GIB, Setup, refusals
 from dyno.predict.terms import Boot, Terms, requested_bytes, terms
 from dyno.units import format_bytes
@@ -53,12 +54,14 @@ class Memory:
     block_size: int
 
 
-def predict_memory(setup: Setup, boots: Sequence[Boot] = (), host: Host | None = None) -> Memory:
+def predict_memory(
+    setup: Setup, boots: Sequence[Boot] = (), host: Host | None = None, measured: Constants = HOPPER
+) -> Memory:
     """What the engine's start will find. Nothing is refused here; `reasons_against` says what vLLM would refuse."""
     host = host or Host()
-    cold = terms(setup, boots)
+    cold = terms(setup, boots, measured=measured)
     available = _available(setup, cold, host)
-    warm = _available(setup, terms(setup, boots, cold=False), host)
+    warm = _available(setup, terms(setup, boots, cold=False, measured=measured), host)
     spread = 0.0 if setup.kv_cache_bytes else _spread(setup, cold)
     length = _length(setup, available)
     shared = kv_cache.pool(setup)

@@ -57,10 +57,15 @@ class Setup:
 
     @property
     def mamba_mode(self) -> Literal["none", "align", "all"]:
-        """vLLM's mamba_cache_mode: prefix caching of hybrid models is on by default since 0.26."""
+        """vLLM's mamba_cache_mode: prefix caching of hybrid models is on by default since 0.26; 0.32 has no "all"."""
         if not self.prefix_caching or self.release < (0, 26):
             return "none"
-        return "all" if self.model.architecture == "NemotronHForCausalLM" else "align"
+        return "all" if self.mamba2 and self.release < (0, 32) else "align"
+
+    @property
+    def mamba2(self) -> bool:
+        """Whether layers with a state are Mamba's, whose kernels can keep states of the middle of a prompt."""
+        return self.model.architecture == "NemotronHForCausalLM"
 
 
 # Architectures with experts whose default was the V2 runner while others with experts still had V1.
@@ -86,7 +91,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         max_num_batched_tokens=batched,
         max_num_seqs=sequences,
         utilization=float(_number(flags, "gpu_memory_utilization", 0.92 if release >= (0, 20) else 0.90)),
-        block_size=_int(flags, "block_size", 16 if card else 128),
+        block_size=_int(flags, "block_size", 16 if card or model.uses_mla else 128),
         tensor_parallel=_int(flags, "tensor_parallel_size", 1),
         kv_dtype=str(flags.get("kv_cache_dtype", "auto")),
         online=str(online) if online and model.quantized is None else None,

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, hypot, log, sqrt
 
-from dyno.predict.activations import activation_bytes
+from dyno.predict.activations import activation_bytes, kept_bytes
+from dyno.predict.constants import HOPPER, MIB, Constants, constants_for
 from dyno.predict.setup import Setup
-from dyno.predict.weights import MIB, weights_bytes
+from dyno.predict.weights import weights_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,44 +49,39 @@ class Terms:
     kept: Term
 
 
-# Measured on one H200 with vLLM 0.26: 139.29 of 139.80 GiB free in a fresh process; "non-torch memory 0.22 GiB".
-_CONTEXT = {9: Term(522 * MIB, 20 * MIB)}
-_OTHER = {9: Term(225 * MIB, 30 * MIB)}
-_CONTEXT_ELSEWHERE, _OTHER_ELSEWHERE = Term(450 * MIB, 120 * MIB), Term(210 * MIB, 80 * MIB)
-
-# Graphs, from three starts of a Qwen3-4B: so much a captured size and layer, and so much a token of a size that is
-# captured whole (decode only), layer and hidden element.
-_GRAPH_SIZE, _GRAPH_TOKEN = 0.19 * MIB, 25.4 / 36
-_GRAPHS_OFF = 0.25  # of their logarithm
-
-# What the sampler's warm-up leaves in the allocator, a sequence and word of the vocabulary, and what is always left.
-_KEPT_LOGIT, _KEPT, _KEPT_OFF = 10.5, 125 * MIB, 80 * MIB
-
-
-def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True) -> Terms:
+def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measured: Constants = HOPPER) -> Terms:
     """The terms of a setup, corrected by boots of the same kind of card."""
-    prior = _prior(setup, cold)
+    prior = _prior(setup, measured, cold)
     seen = [boot for boot in boots if _same_machine(boot.setup, setup)]
     return replace(
         prior,
         weights=_weights(setup, prior.weights, seen),
-        other=_corrected(setup, prior.other, [(boot, _other_off(boot)) for boot in seen]),
-        graphs=_graphs(prior.graphs, seen),
-        kept=_corrected(setup, prior.kept, [(boot, _kept_off(boot)) for boot in seen]),
+        other=_corrected(setup, prior.other, [(boot, other_off(boot, measured)) for boot in seen]),
+        graphs=_graphs(prior.graphs, seen, measured),
+        kept=_corrected(setup, prior.kept, [(boot, kept_off(boot, measured)) for boot in seen]),
     )
 
 
-def _prior(setup: Setup, cold: bool) -> Terms:
-    generation = setup.card.capability[0] if setup.card else 0
+def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
+    known = constants_for(setup.card.capability if setup.card else (0, 0), measured)
     weights = weights_bytes(setup)
     return Terms(
         weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
-        other=_OTHER.get(generation, _OTHER_ELSEWHERE),
-        graphs=Term(graphs := _graph_bytes(setup), _GRAPHS_OFF * graphs),
-        context=_CONTEXT.get(generation, _CONTEXT_ELSEWHERE),
-        kept=Term(_KEPT + _KEPT_LOGIT * setup.max_num_seqs * setup.model.vocab_size, _KEPT_OFF),
+        other=_other(setup, known),
+        graphs=Term(graphs := graph_bytes(setup, known), known.graph_off * graphs),
+        context=Term(known.context, known.context_off),
+        kept=Term(known.kept + known.kept_logit * sampled(setup) + kept_bytes(setup), known.kept_off),
     )
+
+
+def _other(setup: Setup, known: Constants) -> Term:
+    """Since 0.27 vLLM asks the card what is in use, so that what its allocator holds and does not use counts too."""
+    held = _HELD if setup.release >= (0, 27) else Term(0)
+    return Term(known.other + held.nbytes, hypot(known.other_off, held.spread))
+
+
+_HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
 
 
 def _activation_spread(setup: Setup) -> float:
@@ -95,12 +91,24 @@ def _activation_spread(setup: Setup) -> float:
     return (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
 
 
-def _graph_bytes(setup: Setup) -> float:
+def graph_features(setup: Setup) -> tuple[float, float]:
+    """What CUDA graphs grow with: sizes and layers; tokens captured whole, layers and hidden size."""
     if not setup.graphs:
-        return 0.0
-    layers, hidden = setup.model.num_hidden_layers, setup.model.hidden_size
+        return 0.0, 0.0
+    layers = setup.model.num_hidden_layers
     whole = sum(size for size in setup.capture_sizes if size <= setup.max_num_seqs)
-    return _GRAPH_SIZE * len(setup.capture_sizes) * layers + _GRAPH_TOKEN * whole * layers * hidden
+    return float(len(setup.capture_sizes) * layers), float(whole * layers * setup.model.hidden_size)
+
+
+def graph_bytes(setup: Setup, known: Constants) -> float:
+    """CUDA graphs before any was seen."""
+    sizes, tokens = graph_features(setup)
+    return known.graph_layer * sizes + known.graph_token * tokens
+
+
+def sampled(setup: Setup) -> int:
+    """Logits of the sampler's warm-up: every sequence that a batch of two tokens each has room for."""
+    return min(setup.max_num_seqs, max(1, setup.max_num_batched_tokens // 2)) * setup.model.vocab_size
 
 
 def _same_machine(one: Setup, other: Setup) -> bool:
@@ -120,17 +128,17 @@ def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
     return Term(sum(told) / len(told), 5 * MIB) if told else prior
 
 
-def _graphs(prior: Term, boots: Sequence[Boot]) -> Term:
+def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
     """The same factor for all models of a machine, from what the boots took over what they were expected to."""
     off = [log(boot.facts.graph_bytes / expected) for boot in boots
-           if boot.facts.graph_bytes and (expected := _graph_bytes(boot.setup))]  # fmt: skip
+           if boot.facts.graph_bytes and (expected := graph_bytes(boot.setup, measured))]  # fmt: skip
     if not off or not prior.nbytes:
         return prior
     each = 0.08
     known = len(off) / each**2
-    mean = sum(off) / each**2 / (known + 1 / _GRAPHS_OFF**2)
+    mean = sum(off) / each**2 / (known + 1 / measured.graph_off**2)
     expected = prior.nbytes * exp(mean)
-    return Term(expected, expected * sqrt(1 / (known + 1 / _GRAPHS_OFF**2) + each**2))
+    return Term(expected, expected * sqrt(1 / (known + 1 / measured.graph_off**2) + each**2))
 
 
 def _corrected(setup: Setup, prior: Term, boots: Sequence[tuple[Boot, float | None]]) -> Term:
@@ -148,7 +156,7 @@ def _corrected(setup: Setup, prior: Term, boots: Sequence[tuple[Boot, float | No
     return Term(prior.nbytes + total / known, sqrt(1 / known))
 
 
-def _other_off(boot: Boot) -> float | None:
+def other_off(boot: Boot, measured: Constants) -> float | None:
     """What the KV cache did not get and no term explains.
 
     A boot does not say whether it compiled: the peak that explains it better is taken.
@@ -156,16 +164,17 @@ def _other_off(boot: Boot) -> float | None:
     told, setup = boot.facts.kv_cache_bytes, boot.setup
     if told is None or setup.card is None or setup.kv_cache_bytes:
         return None
-    graphs = (boot.facts.graph_bytes or _graph_bytes(setup)) if setup.graphs_budgeted else 0.0
+    prior = _prior(setup, measured, cold=True)
+    graphs = (boot.facts.graph_bytes or prior.graphs.nbytes) if setup.graphs_budgeted else 0.0
     left = requested_bytes(setup) - told - (boot.facts.weights_bytes or weights_bytes(setup)) - graphs
-    expected = _prior(setup, cold=True).other.nbytes
+    expected = prior.other.nbytes
     peaks = (activation_bytes(setup, cold=True), activation_bytes(setup, cold=False))
     return min((left - peak - expected for peak in peaks), key=abs)
 
 
-def _kept_off(boot: Boot) -> float | None:
+def kept_off(boot: Boot, measured: Constants) -> float | None:
     """What the card has in use beyond all terms."""
-    facts, prior = boot.facts, _prior(boot.setup, cold=True)
+    facts, prior = boot.facts, _prior(boot.setup, measured, cold=True)
     if facts.device_used_bytes is None or facts.kv_cache_bytes is None:
         return None
     graphs = facts.graph_bytes if facts.graph_bytes is not None else prior.graphs.nbytes

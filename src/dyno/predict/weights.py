@@ -3,9 +3,8 @@
 from math import ceil
 
 from dyno.model.spec import ModelSpec, Weights
+from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
-
-MIB = 2**20
 
 # PyTorch's CUDACachingAllocator: from 10 MiB on a segment of whole 2 MiB, whose rest is only split off above 1 MiB.
 _SEGMENT, _LARGE, _KEPT = 2 * MIB, 10 * MIB, MIB
@@ -68,10 +67,10 @@ def _shards(setup: Setup, group: Weights) -> int:
 
 
 def _stored_bytes(setup: Setup) -> float:
-    """The headers' own figure, sharded, and without an output head that is tied."""
+    """The headers' own figure, in 16 bits at most, sharded, and without an output head that is tied."""
     tp, model = setup.tensor_parallel, setup.model
     skipped = ("lm_head",) if model.tie_word_embeddings else ()
-    return sum(part.nbytes / (1 if part.role in ("norm", "router", "other") else tp)
+    return sum(min(part.nbytes, 2 * part.parameters) / (1 if part.role in ("norm", "router", "other") else tp)
                for part in model.stored if part.role not in skipped)  # fmt: skip
 
 

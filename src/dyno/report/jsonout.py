@@ -13,7 +13,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics} | _capacity(outcome, row) for row in outcome.rows],
+                  "metrics": row.metrics} | _capacity(outcome, row) | _ratios(row)
+                 for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
         "recommended": _recommended(outcome.recommended),
         "machine": asdict(outcome.machine),
@@ -23,7 +24,20 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "objective": outcome.objective.name,
         "limits": [asdict(check.limit) for check in outcome.rows[0].checks] if outcome.rows else [],
         "notes": list(outcome.notes),
-    } | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
+    } | _several(outcome) | ({"decision": asdict(outcome.decision)} if outcome.decision else {})  # fmt: skip
+
+
+def _several(outcome: Outcome) -> dict[str, Any]:
+    """Where a launch measures several workloads, or rounds hold several candidates: which, and all their verdicts."""
+    loads = {"workloads": {test: asdict(load) for test, load in outcome.loads.items()}}
+    verdicts = {"confirmed": [verdict_json(verdict) | {"note": verdict.note} for verdict in outcome.confirmed]}
+    return (loads if len(outcome.loads) > 1 else {}) | (verdicts if len(outcome.confirmed) > 1 else {})
+
+
+def _ratios(row: Row) -> dict[str, Any]:
+    """The ratio to another candidate, where one is named, and the ratio of each workload of several."""
+    against = {"against": row.candidate.against, "ratio": row.ratio} if row.candidate.against else {}
+    return against | ({"ratios": row.ratios} if row.ratios else {})
 
 
 def _capacity(outcome: Outcome, row: Row) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dyno.verdict.change import change
 from dyno.verdict.compare import Comparison
 from dyno.verdict.holm import holm
 from dyno.verdict.sequential import ALPHA, Question
-from dyno.workload import Objective
+from dyno.workload import Objective, latency_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Told:
         """Log ratios to this study's own baseline, one a pair."""
         most = self.spec.prove.max_pairs if self.spec.prove else self.spec.pairs
         names = (self.paired or "", self.candidates[0].name)
-        pairs: list[Figures] = figures_of(self.journal.steps, whole_pairs(self.journal, most), names, metric)
+        size = 1 + len(self.journal.confirm.candidates) if self.journal.confirm else 2
+        whole = whole_pairs(self.journal, most, size, self.spec.confirm_tests)
+        pairs: list[Figures] = figures_of(self.journal.steps, whole, names, metric, tuple(self.spec.loads))
         return [math.log(ours / theirs) for ours, theirs in pairs]
 
 
@@ -80,6 +82,7 @@ def _refuse_strangers(first: Told, second: Told) -> None:
         "model": [*models],
         "workload": [first.spec.workload, second.spec.workload],
         "baseline's flags": [_flags(told.candidates[0]) for told in (first, second)],
+        "concurrency of throughputs": [_clients(told.spec) for told in (first, second)],
     }
     problems = [f"{first.name} and {second.name}: nothing may be compared, as the {what} differs: "
                 f"{before} and {after}; measure both alike"
@@ -114,6 +117,15 @@ def _settings(first: Told, second: Told) -> tuple[str, ...]:
 
     before, after = facts(first), facts(second)
     return tuple(f"{name}: {before[name]}, then {after[name]}" for name in before if before[name] != after[name])
+
+
+def _clients(spec: StudySpec) -> str:
+    """At how many clients throughputs were taken: the workload's, or as many as keep the latency limits."""
+    if not spec.at_limits:
+        return "the workload's"
+    return "as many as keep " + ", ".join(
+        f"{limit.name} <= {limit.bound:g} ms" for limit in latency_limits(spec.limits)
+    )
 
 
 def _flags(candidate: Candidate) -> str:

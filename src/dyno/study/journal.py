@@ -52,13 +52,22 @@ class BlockLine:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmLine:
-    """What is confirmed, and in how many pairs: fixed before the first of them."""
+    """What is confirmed, and in how many rounds of launches: fixed before the first of them.
+
+    `also` is a second candidate in the same rounds, on the other side of "may the output change?".
+    """
 
     candidate: str
     pairs: int
     wanted: int
     at: str
+    also: str | None = None
     kind: Literal["confirm"] = "confirm"
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """One or two."""
+        return (self.candidate, *([self.also] if self.also else ()))
 
 
 @dataclass(frozen=True, slots=True)

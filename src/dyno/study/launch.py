@@ -58,7 +58,9 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class _Began:
+class Began:
+    """A moment, by the clock that durations are taken from and by that of the world."""
+
     clock: float = field(default_factory=time.monotonic)
     at: str = field(default_factory=now)
 
@@ -73,7 +75,7 @@ class Launch:
 
     def take(self) -> None:
         """Start the engine, take every test that is owed, stop it. A start that others spoiled is tried once more."""
-        began = _Began()
+        began = Began()
         failure = self.start()
         if failure and failure.cause in TRANSIENT:
             append(self.session.folder, NoteLine(f"Launch {self.plan.launch}: {failure.cause}; started again.", now()))
@@ -87,26 +89,26 @@ class Launch:
         session = self.session
         environment, log = session.engine_of(self.candidate), session.folder / self.log
         with EngineProcess(environment, self.candidate.args, log, session.device_uuid,
-                           session.spec.ready_timeout_s) as engine:  # fmt: skip
+                           self.candidate.timeout_s or session.spec.ready_timeout_s) as engine:  # fmt: skip
             failure = self.use(engine)
         if left := engine.stop():
             append(session.folder, NoteLine(f"Launch {self.plan.launch} left {', '.join(left)}.", now()))
         return failure
 
     def use(self, engine: EngineProcess) -> Failure | None:
-        began = _Began()
+        began = Began()
         try:
             facts = engine.start(lambda phase: self.tell("start", phase))
         except EngineFailed as error:
             failure: Failure = error.failure
             return failure
         if "startup" in self.plan.tests:
-            self.write(replace(self.step("startup", began, "complete", _start_figures(facts)), facts=facts))
+            self.write(replace(self.step("startup", began, "complete", start_figures(facts)), facts=facts))
         for test in self.plan.tests:
             if test not in ("startup", "memory") and not self.measure(engine, facts, test):
                 return None
         if "memory" in self.plan.tests:
-            self.write(self.step("memory", _Began(), "complete", self.memory(facts)))
+            self.write(self.step("memory", Began(), "complete", self.memory(facts)))
         return None
 
     def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
@@ -123,18 +125,18 @@ class Launch:
 
     def attempt(self, engine: EngineProcess, facts: StartFacts, test: str, attempt: int) -> Step:
         """One attempt at a test, with prompts of its own, as the engine may have cached those of the one before."""
-        began, raw_folder = _Began(), self.raw_folder(test, attempt)
+        began, raw_folder = Began(), self.raw_folder(test, attempt)
         with watch(engine.pid, self.session.device_uuid) as sampler:
             result, refused = self.run(engine, facts, test, attempt)
         samples = sampler.samples
-        save_samples(raw_folder, test, samples)
+        save_samples(raw_folder, kind_of(test), samples)
         if failure := engine.died() or refused:
             return replace(self.step(test, began, "failed", attempt=attempt), failure=failure)
         figures = result.figures | samples.peaks()
         host, card = self.host_reasons(test, samples), card_reasons(samples)
         void = (*result.void, *card, *host)
         objective = self.session.spec.objective
-        if test == "throughput" and not void and figures.get(objective.figure) is None:
+        if test in self.session.spec.loads and not void and figures.get(objective.figure) is None:
             void = (f"the server told nothing from which {objective.name} could be had",)
         raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
         cured = bool(host) and not card and not result.errors and samples.duration_s <= AGAIN_UP_TO_S
@@ -146,7 +148,7 @@ class Launch:
         reasons = host_reasons(samples)
         if not self.session.spec.shared_host:
             return reasons
-        for reason in reasons if test == "throughput" else ():
+        for reason in reasons if test in self.session.spec.loads else ():
             append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
         return ()
 
@@ -158,12 +160,13 @@ class Launch:
         gauges: dict[str, Callable[[], int | None]] = {"rss_bytes": engine.rss_bytes}
         if session.device_uuid:
             gauges["device_bytes"] = partial(gpu_memory_used, session.device_uuid)
-        run = Run(target, session.spec.workload, self.seed(test, attempt), facts.max_model_len,
+        workload = session.spec.loads.get(test, session.spec.workload)
+        run = Run(target, workload, self.seed(test, attempt), facts.max_model_len,
                   self.raw_folder(test, attempt), limits=session.spec.limits, duration_s=session.spec.duration_s,
                   gauges=gauges, at_limits=self.search(test),
                   bounds=session.bounds(self.candidate.args))  # fmt: skip
         try:
-            return run_test(test, run), None
+            return run_test(kind_of(test), run), None
         except DynoError as error:
             refused = Failure(Cause.NO_ANSWERS, str(error), f"See the end of {self.log}.", "")
             return ScenarioResult(test, {}, ()), refused
@@ -178,9 +181,11 @@ class Launch:
     def search(self, test: str) -> Search | None:
         """Where to look for the concurrency at the limits, from what earlier launches found."""
         spec = self.session.spec
-        if test != "throughput" or not spec.at_limits:
+        if test not in spec.loads or not spec.at_limits:
             return None
-        return search_from(read_journal(self.session.folder).steps, self.candidate.name, spec.workload.concurrency)
+        others = [each for each in spec.loads if each != test]  # what holds for one workload says nothing of another
+        steps = [step for step in read_journal(self.session.folder).steps if step.scenario not in others]
+        return search_from(steps, self.candidate.name, spec.loads[test].concurrency)
 
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
@@ -189,7 +194,7 @@ class Launch:
         return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
                         "max_concurrency": facts.max_concurrency}  # fmt: skip
 
-    def step(self, test: str, began: _Began, state: StepState, figures: dict[str, float | None] | None = None,
+    def step(self, test: str, began: Began, state: StepState, figures: dict[str, float | None] | None = None,
              attempt: int = 0) -> Step:  # fmt: skip
         plan, took_s = self.plan, round(time.monotonic() - began.clock, 3)
         seed = self.seed(test, attempt)
@@ -201,7 +206,13 @@ class Launch:
         self.tell("test", f"{step.scenario}: {_summary(step)}")
 
 
-def _start_figures(facts: StartFacts) -> dict[str, float | None]:
+def kind_of(test: str) -> str:
+    """What is done in a test: `throughput` for `throughput@NAME`, which differ in their workloads alone."""
+    return test.partition("@")[0]
+
+
+def start_figures(facts: StartFacts) -> dict[str, float | None]:
+    """What of a start the matrix shows."""
     return {"ready_s": facts.ready_s, "weights_load_s": facts.weights_load_s, "compile_s": facts.compile_s,
             "graph_capture_s": facts.graph_capture_s}  # fmt: skip
 
@@ -226,7 +237,7 @@ def _summary(step: Step) -> str:
     """The last figures, for whoever watches."""
     if step.failure:
         return f"{step.state}: {step.failure.cause}"
-    figure, unit = _TELLING[step.scenario]
+    figure, unit = _TELLING[kind_of(step.scenario)]
     value = step.figures.get(figure)
     told = "" if value is None else f"{value:,.4g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
     if step.state == "void":

@@ -1,20 +1,22 @@
 """From the steps of a study to its rows, its verdict and its recommendation."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import geometric_mean, median
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 from dyno.hardware.spec import Hardware
+from dyno.study.confirmed import confirmed
 from dyno.study.journal import Journal
-from dyno.study.pairs import figures_of, hindrance, objective_of, proven, whole_pairs
+from dyno.study.pairs import mean_figure, proven
+from dyno.study.schedule import is_decisive
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate, Step
-from dyno.verdict.compare import Comparison, compare
+from dyno.verdict.compare import Comparison
 from dyno.verdict.decision import Decision, decide
 from dyno.verdict.limits import LimitCheck, check_limits
-from dyno.workload import Objective, Workload
+from dyno.workload import THROUGHPUTS, Objective, Workload
 
 RowState = Literal["complete", "void", "failed", "pending"]
 
@@ -33,6 +35,7 @@ class Row:
     metrics: dict[str, dict[str, float | None]]
     checks: tuple[LimitCheck, ...]
     ratio: float | None  # objective against its block's baseline, from screening: a rank, never a verdict
+    ratios: dict[str, float] = field(default_factory=dict)  # the same for each workload's test, where there are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,19 @@ class Outcome:
     also_fast: Recommendation | None  # faster but alters the output and the spec does not allow it
     notes: tuple[str, ...]
     verdicts: tuple[Comparison, ...] = ()  # of a proof, one a metric, `verdict` the first of them
+    confirmed: tuple[Comparison, ...] = ()  # all of a confirmation, `verdict` the first of them
     decision: Decision | None = None  # of a spec with weights
     at_limits: bool = False  # throughputs are those at the largest concurrency within the limits
+    loads: dict[str, Workload] = field(default_factory=dict)  # the workloads by the test that takes them
 
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     """The outcome of a study as far as its journal goes."""
     rows = tuple(_row(candidate, journal.steps, spec) for candidate in journal.study.candidates)
     verdicts = proven(journal, spec.prove) if spec.prove else ()
-    verdict = verdicts[0] if verdicts else _verdict(journal, spec)
-    recommended = _prefer(rows, verdicts, spec) if verdicts else _recommend(rows, verdict, spec)
+    of_rounds = () if spec.prove else confirmed(journal, spec)
+    verdict = next(iter(verdicts or of_rounds), None)
+    recommended = _prefer(rows, verdicts, spec) if verdicts else _recommend(rows, of_rounds, spec)
     return Outcome(
         study=name,
         model=journal.study.model.source,
@@ -92,6 +98,8 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         verdicts=verdicts,
         decision=_decision(rows, spec),
         at_limits=spec.at_limits,
+        confirmed=of_rounds,
+        loads=spec.loads,
     )
 
 
@@ -100,14 +108,22 @@ def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
     return _best([row for row in outcome.rows[1:] if row.ratio is not None and _may_win(row, spec)], spec)
 
 
+def screened_other(outcome: Outcome, spec: StudySpec, best: Row) -> Row | None:
+    """The first on the other side of "may the output change?" than `best`, which is confirmed in the same rounds."""
+    return _best([row for row in outcome.rows[1:] if row.ratio is not None and _keeps_limits(row)
+                  and row.candidate.alters_output is not best.candidate.alters_output], spec)  # fmt: skip
+
+
 def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
-    mine = [step for step in steps if step.candidate == candidate.name]
+    mine = [step for step in steps if step.candidate == candidate.name and (step.phase != "warm" or is_decisive(step))]
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
-    state, cause = _state(mine)
-    ratio = _screen_ratio(candidate.name, steps, spec.objective)
+    state, cause = _state(mine, spec.loads)
+    ratio = _screen_ratio(candidate, steps, spec.objective, tuple(spec.loads))
     speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
+    each = {test: _screen_ratio(candidate, steps, spec.objective, (test,)) for test in spec.loads}
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
-               check_limits(spec.limits, _for_limits(metrics) | {"speedup": speedup}), ratio)  # fmt: skip
+               check_limits(spec.limits, _for_limits(metrics, spec.loads) | {"speedup": speedup}), ratio,
+               {test: value for test, value in each.items() if value and len(each) > 1})  # fmt: skip
 
 
 def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
@@ -120,60 +136,51 @@ def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:
     return figures
 
 
-def _state(mine: Sequence[Step]) -> tuple[RowState, str | None]:
+def _state(mine: Sequence[Step], loads: Collection[str]) -> tuple[RowState, str | None]:
     """One failed test makes a failed row: what crashed once is not recommended."""
     for step in mine:
         if step.failure:
             return "failed", str(step.failure.cause)
-    throughput = [step for step in mine if step.scenario == "throughput"]
-    if any(step.state == "complete" for step in throughput):
-        return "complete", None
-    return ("void", "; ".join(throughput[-1].void)) if throughput else ("pending", None)
+    taken = [[step for step in mine if step.scenario == test] for test in loads]
+    if not all(taken):
+        return "pending", None
+    void = [steps[-1] for steps in taken if all(step.state != "complete" for step in steps)]
+    return ("void", "; ".join(void[0].void)) if void else ("complete", None)
 
 
-def _for_limits(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The figures limits are read from: the workload's own load, prompts of given lengths, and peaks of all tests."""
-    lengths = {name: value for name, value in metrics.get("context", {}).items() if name[:1].isdecimal()}
-    flat = dict(metrics.get("throughput", {})) | lengths
+def _for_limits(
+    metrics: Mapping[str, Mapping[str, float | None]], loads: Collection[str] = ("throughput",)
+) -> dict[str, float | None]:
+    """The figures limits are read from: the worst of the workloads' own loads, prompts of given lengths, and the peaks
+    of all tests."""
+    flat = {name: value for name, value in metrics.get("context", {}).items() if name[:1].isdecimal()}
+    for name in metrics.get("throughput", {}):
+        told = [metrics.get(test, {}).get(name) for test in loads]
+        worst = min if name in THROUGHPUTS else max
+        flat[name] = None if None in told else worst(value for value in told if value is not None)
     for name in PEAKS:
         known = [value for figures in metrics.values() if (value := figures.get(name)) is not None]
         flat[name] = max(known, default=None)
     return flat
 
 
-def _screen_ratio(name: str, steps: Sequence[Step], objective: Objective) -> float | None:
-    """Candidate / baseline of the same block, the baseline's first and last launch in geometric mean."""
-    screened = [step for step in steps if step.phase == "screen" and step.scenario == "throughput"]
-    ours = [(step.block, value) for step in screened
-            if step.candidate == name and (value := objective_of(step, objective))]  # fmt: skip
-    if not ours:
-        return None
-    block = ours[-1][0]
-    base = [value for step in screened if step.candidate == BASELINE and step.block == block
-            and (value := objective_of(step, objective))]  # fmt: skip
-    return geometric_mean([value for where, value in ours if where == block]) / geometric_mean(base) if base else None
-
-
-def _verdict(journal: Journal, spec: StudySpec) -> Comparison | None:
-    """The comparison of the confirmed candidate, which says "better" only when all was done that was decided."""
-    confirm = journal.confirm
-    if confirm is None or confirm.pairs == 0:
-        return None
-    whole = whole_pairs(journal, confirm.pairs)
-    pairs = figures_of(journal.steps, whole, (confirm.candidate, BASELINE), spec.objective)
-    made = compare(confirm.candidate, BASELINE, spec.objective.name, pairs, spec.objective.higher_is_better)
-    if note := hindrance(journal):
-        return replace(made, answer="inconclusive", note=note, more_pairs=None)
-    if len(whole) < confirm.pairs:
-        note = f"{len(whole)} of {confirm.pairs} pairs are made so far"
-        return replace(made, answer="inconclusive", note=note, more_pairs=None)
-    void = len(whole) - len(pairs)
-    return replace(made, note=f"{void} of {confirm.pairs} pairs void and left out" if void else "")
+def _screen_ratio(
+    candidate: Candidate, steps: Sequence[Step], objective: Objective, tests: tuple[str, ...]
+) -> float | None:
+    """Candidate / what it is compared with, of the newest block that has both, launches and tests in geometric mean."""
+    screened = [step for step in steps if step.phase == "screen"]
+    for block in sorted({step.block for step in screened}, reverse=True):
+        ours, theirs = (
+            mean_figure([step for step in screened if step.block == block and step.candidate == name], objective, tests)
+            for name in (candidate.name, candidate.against or BASELINE))  # fmt: skip
+        if ours and theirs:
+            return ours / theirs
+    return None
 
 
 def _decision(rows: Sequence[Row], spec: StudySpec) -> Decision | None:
     """The weighted matrix over what was measured completely."""
-    complete = {row.candidate.name: _for_limits(row.metrics) for row in rows if row.state == "complete"}
+    complete = {row.candidate.name: _for_limits(row.metrics, spec.loads) for row in rows if row.state == "complete"}
     return decide(spec.weights, complete) if spec.weights else None
 
 
@@ -186,7 +193,11 @@ def _may_win(row: Row, spec: StudySpec) -> bool:
 
 
 def _best(rows: Sequence[Row], spec: StudySpec) -> Row | None:
-    """The first by screened ratio; by the bare figure only where no row has a baseline to be compared with."""
+    """The first by screened ratio; by the bare figure only where no row has a baseline to be compared with.
+
+    What is compared with another candidate instead of the baseline is not in the running.
+    """
+    rows = [row for row in rows if row.candidate.against is None]
     compared = [row for row in rows if row.ratio is not None]
     figures = [(row.ratio if compared else row.metrics["throughput"].get(spec.objective.figure), row)
                for row in compared or rows]  # fmt: skip
@@ -195,12 +206,14 @@ def _best(rows: Sequence[Row], spec: StudySpec) -> Row | None:
     return choose(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def _recommend(rows: Sequence[Row], verdict: Comparison | None, spec: StudySpec) -> Recommendation | None:
-    baseline = rows[0]
-    tried = next((row for row in rows if verdict and row.candidate.name == verdict.candidate), None)
-    if verdict and tried and verdict.answer == "better" and _may_win(tried, spec):
-        why = f"It is better than the baseline by {verdict.launches} interleaved launches."
-        return Recommendation(tried.candidate, why)
+def _recommend(rows: Sequence[Row], verdicts: Sequence[Comparison], spec: StudySpec) -> Recommendation | None:
+    baseline, by_name = rows[0], {row.candidate.name: row for row in rows}
+    for made in verdicts:
+        tried = by_name[made.candidate]
+        if made.metric == spec.objective.name and made.answer == "better" and _may_win(tried, spec):
+            why = f"It is better than the baseline by {made.launches} interleaved launches."
+            return Recommendation(tried.candidate, why)
+    verdict = next(iter(verdicts), None)
     if _keeps_limits(baseline):
         return Recommendation(baseline.candidate, _why_baseline(rows, verdict))
     best = _best([row for row in rows[1:] if _may_win(row, spec)], spec)

@@ -1,13 +1,13 @@
-"""Pairs of interleaved launches: which are whole, what they measured, and what a proof concludes from them."""
+"""Rounds of interleaved launches: which are whole, what they measured, and what a proof concludes from them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import median
+from statistics import geometric_mean, median
 
 from dyno.bench.record import Search
 from dyno.study.journal import Journal
-from dyno.study.schedule import is_whole
+from dyno.study.schedule import CONFIRM_TESTS, is_whole
 from dyno.study.spec import ProveSpec
 from dyno.study.trial import Step
 from dyno.verdict.compare import Comparison
@@ -38,36 +38,51 @@ def search_from(steps: Sequence[Step], candidate: str, concurrency: int) -> Sear
     return Search(start, int(bounds[0]) if bounds else None)
 
 
-def whole_pairs(journal: Journal, pairs: int) -> dict[int, int]:
-    """The pairs whose launches were both finished in one block, in order, and that block."""
+def whole_pairs(journal: Journal, pairs: int, size: int = 2, tests: tuple[str, ...] = CONFIRM_TESTS) -> dict[int, int]:
+    """The pairs, or rounds of `size` launches, that were finished in one block, in order, and that block."""
     whole = {pair: block.block for block in journal.blocks for pair in range(pairs)
-             if is_whole(journal.steps, pair, block.block)}  # fmt: skip
+             if is_whole(journal.steps, pair, block.block, size, tests)}  # fmt: skip
     return dict(sorted(whole.items()))
 
 
 def figures_of(
-    steps: Sequence[Step], whole: dict[int, int], names: tuple[str, str], objective: Objective
-) -> list[Figures]:
-    """Figures (candidate, baseline) of every whole pair in which both count; `names` in the same order."""
+    steps: Sequence[Step], whole: dict[int, int], names: tuple[str, str], objective: Objective,
+    tests: Sequence[str] = ("throughput",),
+) -> list[Figures]:  # fmt: skip
+    """Figures (candidate, baseline) of every whole pair in which both count; `names` in the same order.
+
+    Of several tests the geometric mean, so that the ratio of two figures is that of the ratios of the tests.
+    """
     found = []
     for pair, block in whole.items():
-        figures = {step.candidate: objective_of(step, objective) for step in steps
-                   if step.pair == pair and step.block == block and step.scenario == "throughput"}  # fmt: skip
-        ours, theirs = (figures.get(name) for name in names)
+        mine = [step for step in steps if step.pair == pair and step.block == block]
+        ours, theirs = (mean_figure([step for step in mine if step.candidate == name], objective, tests)
+                        for name in names)  # fmt: skip
         if ours is not None and theirs is not None:
             found.append((ours, theirs))
     return found
 
 
-def hindrance(journal: Journal) -> str:
-    """Why no more pairs can settle a comparison: "" unless launches failed, or kept the limits with not one client."""
-    paired = [step for step in journal.steps if step.phase == "confirm"]
+def mean_figure(mine: Sequence[Step], objective: Objective, tests: Sequence[str]) -> float | None:
+    """The geometric mean over the tests of one launch, or of several; None where a test has no figure that counts."""
+    found = [[value for step in mine if step.scenario == test and (value := objective_of(step, objective))]
+             for test in tests]  # fmt: skip
+    return geometric_mean([geometric_mean(values) for values in found]) if all(found) else None
+
+
+def hindrance(journal: Journal, names: Sequence[str] | None = None) -> str:
+    """Why no more pairs can settle a comparison: "" unless launches failed, or kept the limits with not one client.
+
+    Of these candidates alone, where `names` are given.
+    """
+    paired = [step for step in journal.steps
+              if step.phase == "confirm" and (names is None or step.candidate in names)]  # fmt: skip
     for name in dict.fromkeys(step.candidate for step in paired):
         mine = [step for step in paired if step.candidate == name]
         launches = len({step.launch for step in mine})
         if causes := {step.launch: str(step.failure.cause) for step in mine if step.failure}:
             return f"{len(causes)} of {launches} launches of {name} failed: {', '.join(dict.fromkeys(causes.values()))}"
-        if none := [step for step in mine if step.figures.get("capacity_concurrency") == 0]:
+        if none := {step.launch for step in mine if step.figures.get("capacity_concurrency") == 0}:
             return f"{name} kept the limits with not even one client in {len(none)} of {launches} launches"
     return ""
 

@@ -106,7 +106,7 @@ def _candidates(
     baseline = _named(problems, "baseline", lambda: _whole(spec.baseline, spec, catalog, path))
     pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
     changes = (
-        tuple(Suggestion(name, change, "") for name, change in spec.candidates)
+        tuple(Suggestion(change.name, change.args, "") for change in spec.candidates)
         if spec.candidates is not None
         else _known(suggestions(environment.platform, card.capability if card else None,
                                 card.memory_total_bytes if card else None,
@@ -120,13 +120,16 @@ def _candidates(
                                                          lambda text: parse_changes(text, catalog, path)))  # fmt: skip
     if problems or made is None:
         raise InputError(*problems)
-    return made
+    more = {change.name: change for change in spec.candidates or ()}
+    return tuple(replace(each, against=asked.against, timeout_s=asked.timeout_s)
+                 if (asked := more.get(each.name)) else each for each in made)  # fmt: skip
 
 
 def _sides(spec: StudySpec, catalog: Catalog, other: Environment, lean: bool) -> tuple[Candidate, ...]:
     """The two of a proof: each a whole configuration, read with the flags of its own release, with what is pinned."""
     problems: list[str] = []
-    ((name, text),) = spec.candidates or ()
+    (change,) = spec.candidates or ()
+    name, text = change.name, change.args
     first = _named(problems, "A", lambda: _side("A", spec.baseline, spec, catalog, lean))
     second = _named(problems, name, lambda: _side(name, text, spec, load_catalog(other), lean))
     if first is None or second is None:
@@ -192,10 +195,10 @@ def _measurable(card: Gpu | None) -> set[str]:
 
 
 def _too_long(candidates: tuple[Candidate, ...], spec: StudySpec, model: ModelSpec) -> list[str]:
-    wanted = spec.workload.input_len + spec.workload.output_len
+    wanted = max(load.input_len + load.output_len for load in spec.loads.values())
     needed = [(wanted, "the workload needs", "ask for shorter prompts or answers, or raise it")]
     needed += [(length + LONG_OUTPUT, f"limits.{limit.name} needs", "name a shorter length, or raise it")
-               for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
+                for limit in spec.limits if (length := length_of(limit))]  # fmt: skip
     first: dict[object, str] = {}  # of the candidates that share a limit one is enough
     for candidate in candidates:
         first.setdefault(candidate.args.flag("max_model_len") or model.max_position_embeddings, candidate.name)

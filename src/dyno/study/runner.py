@@ -1,16 +1,20 @@
 """Runs a study: launches in the order the schedule says until nothing is owed or the budget is spent."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dyno.study.journal import ConfirmLine, Journal, LookLine, NoteLine, append, read_journal
 from dyno.study.launch import Launch, Session
-from dyno.study.outcome import judge, screened_best
+from dyno.study.outcome import judge, screened_best, screened_other
 from dyno.study.pairs import hindrance, looks_due, proven
 from dyno.study.progress import Progress, ProgressKind, Watch
-from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen
+from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen, screen_order
+from dyno.study.space import BASELINE
 from dyno.study.spec import ProveSpec, StudySpec
+from dyno.study.spent import spent_s
 from dyno.study.store import now
+from dyno.study.warm import warm_plans, warm_up
 
 
 def run_study(session: Session, watch: Watch) -> Journal:
@@ -25,9 +29,11 @@ def run_study(session: Session, watch: Watch) -> Journal:
     clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal.notes)
     if session.spec.prove:
         return _prove(session, session.spec.prove, clock)
-    order = Order(
-        tuple(candidate.name for candidate in journal.study.candidates[1:]), session.spec.tests, session.spec.seed
-    )
+    others = journal.study.candidates[1:]
+    order = Order(tuple(each.name for each in others), session.spec.tests, session.spec.seed,
+                  tuple((each.name, each.against) for each in others if each.against))  # fmt: skip
+    if journal.confirm is None and next_screen(order, journal.steps, session.block):
+        journal = _warm(session, journal, screen_order(order, journal.steps, session.block), clock)
     while journal.confirm is None and (plan := next_screen(order, journal.steps, session.block)):
         if not _screening_affordable(journal, session.spec):
             clock.note(session.folder, f"The budget is spent: {plan.total - plan.place + 1} launches were not made.")
@@ -35,18 +41,32 @@ def run_study(session: Session, watch: Watch) -> Journal:
         journal = _launch(session, journal, plan, clock)
     if journal.confirm is None and not alone and session.spec.pairs:
         journal = _decide(session, journal, clock)
-    while (confirm := journal.confirm) and (
-        plan := next_confirm(confirm.candidate, confirm.pairs, journal.steps, session.block)
-    ):
+    if journal.confirm and _next_round(journal, session):
+        journal = _warm(session, journal, (BASELINE, *journal.confirm.candidates), clock)
+    while plan := _next_round(journal, session):
         journal = _launch(session, journal, plan, clock)
     return journal
+
+
+def _next_round(journal: Journal, session: Session) -> LaunchPlan | None:
+    if (confirm := journal.confirm) is None:
+        return None
+    names = (BASELINE, *confirm.candidates)
+    return next_confirm(names, confirm.pairs, journal.steps, session.block, session.spec.confirm_tests)
+
+
+def _warm(session: Session, journal: Journal, names: Sequence[str], clock: "_Clock") -> Journal:
+    """Fill the caches of what is to be launched next, several at a time, so that no first launch is compared."""
+    if plans := warm_plans(session, journal, names):
+        warm_up(session, journal, plans, clock.tell)
+    return read_journal(session.folder)
 
 
 def _prove(session: Session, asked: ProveSpec, clock: "_Clock") -> Journal:
     """Pairs of launches until a look answers every metric, something stands in the way, or the budget is spent."""
     baseline, candidate = (each.name for each in read_journal(session.folder).study.candidates)
     while _goes_on(journal := _look(session.folder, asked, clock)):
-        plan = next_confirm(candidate, asked.max_pairs, journal.steps, session.block, baseline)
+        plan = next_confirm((baseline, candidate), asked.max_pairs, journal.steps, session.block)
         if plan is None:
             break
         if plan.place % 2 and not _affordable(journal, session.spec, launches=2):
@@ -112,16 +132,13 @@ def _affordable(journal: Journal, spec: StudySpec, launches: int) -> bool:
     """Whether the budget pays for so many more launches; the first of a study are never refused."""
     if spec.budget_s is None or not journal.steps:
         return True
-    return _spent_s(journal) + _launch_s(journal) * launches <= spec.budget_s
-
-
-def _spent_s(journal: Journal) -> float:
-    return sum(step.duration_s for step in journal.steps)
+    return spent_s(journal.steps) + _launch_s(journal) * launches <= spec.budget_s
 
 
 def _launch_s(journal: Journal) -> float:
     """Mean seconds of a launch so far; a confirmation's launches are shorter, so this errs on the safe side."""
-    return _spent_s(journal) / max(1, len({step.launch for step in journal.steps}))
+    measured = [step for step in journal.steps if step.phase != "warm"]
+    return spent_s(measured) / max(1, len({step.launch for step in measured}))
 
 
 def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
@@ -134,11 +151,14 @@ def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
     if best is None:
         clock.note(session.folder, "Nothing to confirm: no candidate may be recommended by what screening measured.")
         return journal
-    left = None if session.spec.budget_s is None else session.spec.budget_s - _spent_s(journal)
-    pairs = affordable_pairs(session.spec.pairs, left, 2 * _launch_s(journal))
-    append(session.folder, ConfirmLine(best.candidate.name, pairs, session.spec.pairs, now()))
+    other = screened_other(outcome, session.spec, best)
+    also = other.candidate.name if other else None
+    left = None if session.spec.budget_s is None else session.spec.budget_s - spent_s(journal.steps)
+    pairs = affordable_pairs(session.spec.pairs, left, (3 if also else 2) * _launch_s(journal))
+    append(session.folder, ConfirmLine(best.candidate.name, pairs, session.spec.pairs, now(), also))
     if pairs < session.spec.pairs:
-        clock.note(session.folder, f"The budget pays for {pairs} of {session.spec.pairs} pairs of launches.")
+        what = "rounds of three" if also else "pairs of"
+        clock.note(session.folder, f"The budget pays for {pairs} of {session.spec.pairs} {what} launches.")
     return read_journal(session.folder)
 
 

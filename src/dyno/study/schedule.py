@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dyno.engine.failures import Cause
 from dyno.study.space import BASELINE
 from dyno.study.trial import Phase, Step
 
@@ -18,6 +19,7 @@ class Order:
     candidates: tuple[str, ...]  # without the baseline, as written
     tests: tuple[str, ...]
     seed: int
+    against: tuple[tuple[str, str], ...] = ()  # candidate, and the one its ratio is taken to instead of the baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +53,56 @@ def next_screen(order: Order, steps: Sequence[Step], block: int) -> LaunchPlan |
 
 
 def next_confirm(
-    candidate: str, pairs: int, steps: Sequence[Step], block: int, baseline: str = BASELINE
+    names: Sequence[str], rounds: int, steps: Sequence[Step], block: int, tests: tuple[str, ...] = CONFIRM_TESTS
 ) -> LaunchPlan | None:
-    """The next unfinished launch of the confirmation, None when all its pairs are done.
+    """The next unfinished launch of the confirmation, None when all its rounds are done; the baseline comes first.
 
-    Pairs alternate A B, B A, so that a linear drift of the machine cancels. A pair is never split between blocks:
-    one that another block left half done is launched again, whole, in this one.
+    Each round begins with the next of the names (A B, B A; A B C, B C A, C A B), so that a linear drift of the machine
+    cancels over as many rounds as there are names. A round is never split between blocks: one that another block left
+    unfinished is launched again, whole, in this one.
     """
     ours = [step for step in steps if step.phase == "confirm" and step.block == block]
-    launch = max((step.launch for step in steps if step.phase == "screen" or step.block != block), default=-1) + 1
-    left = [pair for pair in range(pairs) if not any(is_whole(steps, pair, earlier) for earlier in range(block))]
-    both = (baseline, candidate)
-    launches = [(pair, name) for pair in left for name in (both if pair % 2 == 0 else both[::-1])]
-    for place, (pair, name) in enumerate(launches):
-        if owed := _owed(ours, launch + place, CONFIRM_TESTS):
-            return LaunchPlan(launch + place, block, "confirm", pair, name, owed, place + 1, len(launches))
+    launch = max((step.launch for step in steps if step.phase == "screen"
+                  or (step.block != block and step.phase != "warm")), default=-1) + 1  # fmt: skip
+    size = len(names)
+    left = [number for number in range(rounds)
+            if not any(is_whole(steps, number, earlier, size, tests) for earlier in range(block))]  # fmt: skip
+    launches = [(number, names[(number + place) % size]) for number in left for place in range(size)]
+    for place, (number, name) in enumerate(launches):
+        if owed := _owed(ours, launch + place, tests):
+            return LaunchPlan(launch + place, block, "confirm", number, name, owed, place + 1, len(launches))
     return None
 
 
-def is_whole(steps: Sequence[Step], pair: int, block: int) -> bool:
-    """Whether both launches of a pair were finished in this one block."""
+def is_whole(
+    steps: Sequence[Step], pair: int, block: int, size: int = 2, tests: tuple[str, ...] = CONFIRM_TESTS
+) -> bool:
+    """Whether all launches of a round were finished in this one block."""
     mine = [step for step in steps if step.pair == pair and step.block == block]
-    return sum(not _owed(mine, launch, CONFIRM_TESTS) for launch in {step.launch for step in mine}) == 2
+    return sum(not _owed(mine, launch, tests) for launch in {step.launch for step in mine}) == size
 
 
 def screen_order(order: Order, steps: Sequence[Step], block: int) -> tuple[str, ...]:
     """Names in the order of a block's screening: the baseline first and last, between them a seeded shuffle.
 
-    Candidates that an earlier block has screened are left out.
+    Candidates that an earlier block has screened are left out, but for those whose figures others' are compared with
+    here, and so are those whose start took too long already when it only warmed.
     """
     names = list(order.candidates)
     random.Random(order.seed).shuffle(names)
     earlier = [step for step in steps if step.block < block and step.phase == "screen"]
     finished = {step.candidate for step in earlier if not _owed(earlier, step.launch, order.tests)}
-    left = [name for name in names if name not in finished]
+    finished |= {step.candidate for step in steps if is_decisive(step)}
+    compared = {other for name, other in order.against if name not in finished}
+    left = [name for name in names if name not in finished or name in compared]
     if left:
         return (BASELINE, *left, BASELINE)
     return () if BASELINE in finished else (BASELINE,)
+
+
+def is_decisive(step: Step) -> bool:
+    """Whether a launch that only warmed says all about its candidate: it was not ready in the time it had."""
+    return step.phase == "warm" and step.failure is not None and step.failure.cause is Cause.TIMEOUT
 
 
 def affordable_pairs(wanted: int, left_s: float | None, pair_s: float) -> int:
@@ -99,7 +114,7 @@ def affordable_pairs(wanted: int, left_s: float | None, pair_s: float) -> int:
 
 
 def _first_launch(steps: Sequence[Step], block: int) -> int:
-    return max((step.launch for step in steps if step.block < block), default=-1) + 1
+    return max((step.launch for step in steps if step.block < block and step.phase != "warm"), default=-1) + 1
 
 
 def _owed(steps: Sequence[Step], launch: int, tests: tuple[str, ...]) -> tuple[str, ...]:

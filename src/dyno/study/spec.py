@@ -1,7 +1,8 @@
 """A study's spec: as people write it (SpecFile), and as the rooms read it (StudySpec)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -40,6 +41,19 @@ class WorkloadFile:
     output_len: Whole | None = None
     concurrency: Whole | None = None
     num_requests: Whole | None = None
+    prefix_len: Whole | None = None
+    prefixes: Whole | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFile:
+    """A candidate with more than its flags: what its ratio is taken to, and how long it may take to start."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    args: str
+    against: str | None = None
+    timeout: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +76,14 @@ class SpecFile:
 
     model: str = ""
     workload: str | WorkloadFile = "chat"
+    workloads: dict[str, str | WorkloadFile] = field(default_factory=dict)
     objective: str = "output_throughput"
     limits: dict[str, Quantity] = field(default_factory=dict)
     baseline: str = ""
-    candidates: dict[str, str] | None = None
+    candidates: dict[str, str | CandidateFile] | None = None
     pinned: str = ""
     tests: tuple[str, ...] = TESTS
+    warm: bool | Whole | None = None
     pairs: Whole = 6
     budget: Quantity | None = None
     seed: Whole = 0
@@ -93,6 +109,16 @@ class ProveSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A candidate as a spec has it: its flags as text, whose ratio is taken to `against`, else to the baseline."""
+
+    name: str
+    args: str
+    against: str | None = None
+    timeout_s: float | None = None  # to get ready, None: the study's
+
+
+@dataclass(frozen=True, slots=True)
 class StudySpec:
     """A spec whose every word is understood. Commands stay text until the engine's flags are known."""
 
@@ -101,7 +127,7 @@ class StudySpec:
     objective: Objective
     limits: tuple[Limit, ...]
     baseline: str
-    candidates: tuple[tuple[str, str], ...] | None  # None: the table of defaults for this hardware
+    candidates: tuple[Change, ...] | None  # None: the table of defaults for this hardware
     pinned: str
     tests: tuple[str, ...]
     pairs: int
@@ -117,11 +143,23 @@ class StudySpec:
     weights: tuple[tuple[str, float], ...]  # of the decision matrix
     prove: ProveSpec | None
     clients_named: bool = False  # whether the workload says how many clients there are
+    more_workloads: tuple[Workload, ...] = ()  # beside the first, measured by every launch
+    warm: bool | int | None = None  # engines that fill caches at a time; None: as many as fit, on a GPU
 
     @property
     def at_limits(self) -> bool:
         """Whether throughput is that at the largest concurrency within the limits, instead of at the workload's."""
         return not self.clients_named and self.objective.higher_is_better and bool(latency_limits(self.limits))
+
+    @property
+    def loads(self) -> dict[str, Workload]:
+        """The workloads by the test that takes them: `throughput` the first, `throughput@NAME` the others."""
+        return {"throughput": self.workload} | {f"throughput@{load.name}": load for load in self.more_workloads}
+
+    @property
+    def confirm_tests(self) -> tuple[str, ...]:
+        """What a launch of the confirmation takes."""
+        return ("startup", *self.loads)
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -191,6 +229,10 @@ def _explained_deeper(item: Mapping[str, Any], found: Sequence[Mapping[str, Any]
     return len(item["loc"]) < max(len(other["loc"]) for other in found if other["loc"][0] == key)
 
 
+_KEYS: Mapping[str, type[Any]] = {
+    "workload": WorkloadFile, "workloads": WorkloadFile, "candidates": CandidateFile, "prove": ProveFile,
+}  # fmt: skip
+
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -212,11 +254,11 @@ def _problems(found: Sequence[Mapping[str, Any]]) -> list[str]:
         path = [
             str(part)
             for part in item["loc"]
-            if part not in ("WorkloadFile", "ProveFile", "str", "int", "float", "[key]")
+            if part not in ("WorkloadFile", "CandidateFile", "ProveFile", "str", "int", "float", "bool", "[key]")
         ]
         name = ".".join(path)
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            keys = {"workload": WorkloadFile, "prove": ProveFile}.get(path[0], SpecFile)
+            keys = _KEYS.get(path[0], SpecFile)
             known = [each.name for each in fields(keys)]
             sentences[f"{name}: unknown key{nearest(path[-1], known)}"] = []
         else:
@@ -241,31 +283,34 @@ def _understood(written: SpecFile, problems: list[str], skip: frozenset[str]) ->
             problems.append(f"{key}: {error}")
         return None
 
-    workload = parsed("workload", lambda: _workload(written.workload))
+    workloads = parsed("workloads", lambda: _workloads(written))
     objective = parsed("objective", lambda: Objective(written.objective))
     limits = parsed("limits", lambda: parse_limits(written.limits))
     lengths = any(length_of(limit) for limit in limits or ())
-    tests = parsed("tests", lambda: _tests((*written.tests, *(["context"] if lengths else []))))
+    tests = parsed("tests", lambda: _tests((*written.tests, *(["context"] if lengths else [])), written.workloads))
     pairs = parsed("pairs", lambda: _pairs(written.pairs))
     budget_s = parsed("budget", lambda: None if written.budget is None else _positive_seconds(written.budget))
     duration_s = parsed("duration", lambda: None if written.duration is None else _positive_seconds(written.duration))
     timeout_s = parsed("ready_timeout", lambda: _positive_seconds(written.ready_timeout))
     silence_s = parsed("silence", lambda: _positive_seconds(written.silence))
     candidates = parsed("candidates", lambda: _candidates(written.candidates))
+    warm = parsed("warm", lambda: _warm(written.warm))
     weights = parsed("weights", lambda: _weights(written.weights))
     prove = parsed("prove", lambda: _prove(written))
     if not written.model and "model" not in skip:
         problems.append("model: missing; give a model folder or a Hugging Face id")
-    if workload is None or objective is None or limits is None or tests is None or pairs is None or timeout_s is None:
+    if workloads is None or objective is None or limits is None or tests is None or pairs is None or timeout_s is None:
         return None
     spec = StudySpec(
-        model=written.model, workload=workload, objective=objective, limits=limits, baseline=written.baseline,
+        model=written.model, workload=workloads[0], objective=objective, limits=limits, baseline=written.baseline,
         candidates=candidates, pinned=written.pinned, tests=tests, pairs=pairs, budget_s=budget_s, seed=written.seed,
         allow_output_change=written.allow_output_change, shared_host=written.shared_host, engine=written.engine,
         device=None if written.device is None else str(written.device),
         ready_timeout_s=timeout_s, silence_s=silence_s or 0.0, duration_s=duration_s, weights=weights or (),
         prove=prove,
-        clients_named=isinstance(written.workload, WorkloadFile) and written.workload.concurrency is not None,
+        clients_named=any(isinstance(each, WorkloadFile) and each.concurrency is not None
+                          for each in (written.workload, *written.workloads.values())),
+        more_workloads=workloads[1:], warm=warm,
     )  # fmt: skip
     problems += _not_in_a_proof(spec)
     return spec
@@ -286,32 +331,69 @@ def _workload(written: str | WorkloadFile) -> Workload:
     return workload_from(written) if isinstance(written, str) else workload_from(**asdict(written))
 
 
-def _tests(written: tuple[str, ...]) -> tuple[str, ...]:
+def _workloads(written: SpecFile) -> tuple[Workload, ...]:
+    """The workload, or the several that a launch measures one after the other, by their names."""
+    if not written.workloads:
+        return (_workload(written.workload),)
+    problems, made = [], []
+    if written.workload != "chat" or written.prove:
+        problems.append("workloads: takes the place of `workload`, and goes with no proof; leave one of them out")
+    for name, asked in written.workloads.items():
+        if not _PLAIN_NAME.fullmatch(name):
+            problems.append(f"workloads.{name!a}: a name is letters, digits, '-' and '_'")
+            continue
+        try:
+            made.append(replace(_workload(asked), name=name))
+        except InputError as error:
+            problems += [f"workloads.{name}: {problem}" for problem in error.problems]
+    if problems:
+        raise InputError(*problems)
+    return tuple(made)
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")
+
+
+def _tests(written: tuple[str, ...], workloads: Collection[str]) -> tuple[str, ...]:
     if unknown := [name for name in written if name not in ALL_TESTS]:
         raise InputError(*(_NO_TEST.get(name, f"tests: {name!r} is not a test{nearest(name, ALL_TESTS)}")
                            for name in unknown))  # fmt: skip
     chosen = {"startup", "throughput", "memory", *written}
-    return tuple(name for name in ALL_TESTS if name in chosen)
+    taken = [name for name in ALL_TESTS if name in chosen]
+    after = taken.index("throughput") + 1
+    return (*taken[:after], *(f"throughput@{name}" for name in list(workloads)[1:]), *taken[after:])
 
 
-def _candidates(written: dict[str, str] | None) -> tuple[tuple[str, str], ...] | None:
+def _candidates(written: dict[str, str | CandidateFile] | None) -> tuple[Change, ...] | None:
     if written is None:
         return None
     problems = [f"candidates.{name if name.isprintable() else ascii(name)}: {why}"
-                for name, change in written.items() for why in _wrong(name, change)]  # fmt: skip
+                for name, asked in written.items() for why in _wrong(name, asked, tuple(written))]  # fmt: skip
     if problems:
         raise InputError(*problems)
-    return tuple(written.items())
+    return tuple(_change(name, asked) for name, asked in written.items())
 
 
-def _wrong(name: str, change: str) -> list[str]:
+def _change(name: str, asked: str | CandidateFile) -> Change:
+    if isinstance(asked, str):
+        return Change(name, asked)
+    timeout_s = None if asked.timeout is None else _positive_seconds(asked.timeout)
+    return Change(name, asked.args, asked.against, timeout_s)
+
+
+def _wrong(name: str, asked: str | CandidateFile, names: tuple[str, ...]) -> list[str]:
     wrong = []
+    if isinstance(asked, CandidateFile):
+        if asked.against is not None and (asked.against not in names or asked.against == name):
+            wrong.append(f"against: {asked.against!r} is no other candidate{nearest(asked.against, names)}")
+        try:
+            _change(name, asked)
+        except ValueError as error:
+            wrong.append(f"timeout: {error}")
     if name == "baseline":
         wrong.append("'baseline' is the name of what all candidates are compared with; use the key 'baseline'")
     if not name.strip() or not name.isprintable():
         wrong.append("a name is needed that can be printed")
-    if not isinstance(change, str):
-        wrong.append("write it as flags and variables, such as '--enforce-eager'")
     return wrong
 
 
@@ -319,6 +401,12 @@ def _pairs(number: int) -> int:
     if not 0 <= number <= MOST_PAIRS:
         raise InputError(f"pairs: {number} must be at least 0 and at most {MOST_PAIRS}")
     return number
+
+
+def _warm(written: bool | int | None) -> bool | int | None:
+    if written is not None and written < 0:
+        raise InputError(f"warm: {written} must be at least 0 engines at a time")
+    return written
 
 
 def _weights(written: dict[str, Quantity]) -> tuple[tuple[str, float], ...]:

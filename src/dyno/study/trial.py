@@ -7,7 +7,7 @@ from dyno.engine.args import EngineArgs
 from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Failure
 
-Phase = Literal["screen", "confirm"]
+Phase = Literal["warm", "screen", "confirm"]
 StepState = Literal["complete", "void", "failed"]
 
 
@@ -20,13 +20,16 @@ class Candidate:
     reason: str = ""
     alters_output: bool = False
     engine: str | None = None  # an environment other than the study's
+    against: str | None = None  # whose figures its ratio is taken to; None: the baseline's
+    timeout_s: float | None = None  # to get ready; None: the study's
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """A finished test of a launch. (candidate, scenario, launch, seed) identifies it within a study.
 
-    `launch` is the place in the study's order, from 0. `pair` numbers the confirmation's pairs, from 0.
+    `launch` is the place in the study's order, from 0; launches that only warm stand outside of it, from -1 downwards.
+    `pair` numbers the rounds of the confirmation, from 0.
     A `startup` step that failed ends its launch; its `failure` says why. `again` is an attempt at a test that is taken
     again in the same launch, with other prompts, as the host worked for others meanwhile.
     """

@@ -12,6 +12,7 @@ from dyno.hardware.probe import gpu_bandwidth
 from dyno.hardware.spec import Hardware
 from dyno.home import locks_folder
 from dyno.model.hf import weights_bytes
+from dyno.study.boots import keep_starts
 from dyno.study.bounds import decode_bounds
 from dyno.study.journal import read_journal
 from dyno.study.launch import Session
@@ -70,5 +71,5 @@ def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, hos
     model = journal.study.model
     stored = weights_bytes(Path(model.path)) if model.path else None
     bounds = partial(decode_bounds, model, stored, gpu_bandwidth(device) if device else None)
-    run_study(Session(folder, spec_of(journal), environment, model.vocab_size, block, device, tuple(others), bounds),
-              watch)  # fmt: skip
+    session = Session(folder, spec_of(journal), environment, model.vocab_size, block, device, tuple(others), bounds)
+    keep_starts(run_study(session, watch))

@@ -41,11 +41,12 @@ class Comparison:
 
 
 def compare(candidate: str, baseline: str, metric: str, pairs: Sequence[tuple[float, float]],
-            higher_is_better: bool) -> Comparison:  # fmt: skip
+            higher_is_better: bool, level: float = 1 - CONFIDENCE) -> Comparison:  # fmt: skip
     """Student's t on the log ratios of pairs (candidate figure, baseline figure), one per pair of interleaved launches.
 
     The pairs alternate in order (A B, B A, ...), so that a steady drift of the machine widens the interval and
-    leaves its centre alone. ValueError for a figure that is not a positive number.
+    leaves its centre alone. The interval and the answer err with probability `level`. ValueError for a figure that is
+    not a positive number.
     """
     if any(not 0 < figure < math.inf for pair in pairs for figure in pair):
         raise ValueError(f"{metric} of {candidate} against {baseline}: every figure must be a positive number: {pairs}")
@@ -54,7 +55,7 @@ def compare(candidate: str, baseline: str, metric: str, pairs: Sequence[tuple[fl
         ratio = math.exp(logs[0]) if logs else None
         return Comparison(candidate, baseline, metric, "inconclusive", ratio, None, None, len(logs), None)
     mean, spread = fmean(logs), stdev(logs)
-    half = half_width(spread, len(logs))
+    half = half_width(spread, len(logs), level)
     answer = interval_answer(mean, half, higher_is_better)
     more = _more_pairs(mean, spread, len(logs)) if answer == "inconclusive" else None
     return Comparison(candidate, baseline, metric, answer, math.exp(mean), math.exp(mean - half), math.exp(mean + half),

@@ -12,7 +12,8 @@ def holm(judges: Mapping[str, Judge], alpha: float) -> dict[str, Comparison]:
 
     Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979); at planned looks as in
     Maurer & Bretz, Statist. Biopharm. Res. 5 (2013). A judge answers at the level it is given. A difference that is
-    found leaves its share of alpha to the rest; "equivalent" is always judged at alpha over the number of metrics.
+    found leaves its share of alpha to the rest. "Equivalent" is always judged at alpha over the number of metrics: that
+    is a claim of its own, and all such claims together are wrong with probability alpha at most, as by Bonferroni.
     """
     found = {name: judge(alpha / len(judges)) for name, judge in judges.items()}
     different = {name for name, made in found.items() if made.answer in ("better", "worse")}

@@ -31,6 +31,10 @@ POWER = 0.8
 # Pairs beyond which a number is no help: a day of launches.
 MOST_PAIRS = 500
 
+# How much more often than the nominal levels say the looks err together once carried over to Student's t: 1.09 to 1.17
+# times where 6 to 60 pairs are planned, simulated with normal figures. So much less error is spent.
+_CARRIED_OVER = 1.17
+
 # Points of the grid on which the recursion integrates: the levels are then exact to 1e-5.
 _GRID = 401
 
@@ -79,6 +83,13 @@ def nominal_levels(looks: tuple[int, ...], alpha: float = ALPHA) -> tuple[float,
     return tuple(levels)
 
 
+def look_levels(max_pairs: int, alpha: float = ALPHA) -> dict[int, float]:
+    """The planned looks and the level of each for Student's t, such that all together err at most so often."""
+    looks = planned_looks(max_pairs)
+    levels = nominal_levels(looks, alpha / _CARRIED_OVER if len(looks) > 1 else alpha)
+    return dict(zip(looks, levels, strict=True))
+
+
 def judge_looks(question: Question, pairs: Sequence[tuple[float, float]], alpha: float = ALPHA) -> Comparison:
     """The answer of the first look that has one, else that of the last look there was. Pairs are (candidate, baseline).
 
@@ -87,9 +98,8 @@ def judge_looks(question: Question, pairs: Sequence[tuple[float, float]], alpha:
     if any(not 0 < figure < math.inf for pair in pairs for figure in pair):
         raise ValueError(f"{question.metric}: every figure must be a positive number: {list(pairs)}")
     logs = [math.log(ours / theirs) for ours, theirs in pairs]
-    looks = planned_looks(question.max_pairs)
     answer = _comparison(question, logs, None)
-    for look, level in zip(looks, nominal_levels(looks, alpha), strict=True):
+    for look, level in look_levels(question.max_pairs, alpha).items():
         if look > len(logs):
             break
         answer = _comparison(question, logs[:look], level)
@@ -108,7 +118,7 @@ def pairs_needed(effect: float, spread: float, alpha: float = ALPHA) -> int | No
 
     def enough(half: int) -> bool:
         pairs = 2 * half
-        last = nominal_levels(planned_looks(pairs), alpha)[-1]
+        last = look_levels(pairs, alpha)[pairs]
         missed = float(stdtrit(pairs - 1, POWER)) * spread / math.sqrt(pairs)
         return half_width(spread, pairs, last) + missed <= abs(effect)
 

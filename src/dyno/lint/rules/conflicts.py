@@ -1,10 +1,10 @@
 """Arguments that this release takes one by one and refuses together."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
-from dyno.lint.source import UNKNOWN
+from dyno.lint.source import UNKNOWN, Value
 from dyno.lint.tables import EXCLUDES, RELATIONS, REQUIRES
 from dyno.units import format_bytes
 
@@ -206,6 +206,40 @@ def backend_without_size(case: Case) -> Iterator[Hit]:
             f"{item.written} without --kv-offloading-size is {how}",
             "give --kv-offloading-size GiB, or leave it out",
         )
+
+
+@RULES.rule("DYN414", "error", "Asynchronous scheduling with such speculation", "vllm/config/vllm.py: async_scheduling")
+def async_and_speculation(case: Case) -> Iterator[Hit]:
+    """Left alone, vLLM switches asynchronous scheduling off for n-gram, suffix and Medusa speculation; asked for, it
+    refuses the two together."""
+    item, method = case.item("async_scheduling"), _speculative(case).get("method")
+    if item and case.value("async_scheduling") is True and method in ("ngram", "suffix", "medusa", "mlp_speculator"):
+        yield Hit(
+            item, f"{item.written} is refused with speculation by {method}", "leave it out: vLLM decides", Change(item)
+        )
+
+
+@RULES.rule("DYN415", "error", "How many tokens to guess", "vllm/config/speculative.py")
+def tokens_to_guess(case: Case) -> Iterator[Hit]:
+    """Only a draft model may name a number of its own; n-gram and suffix speculation have none."""
+    item, config = case.item("speculative_config"), _speculative(case)
+    if item and config.get("method") in ("ngram", "ngram_gpu") and "num_speculative_tokens" not in config:
+        yield Hit(item, f"{item.written} has no num_speculative_tokens", 'add "num_speculative_tokens": 4')
+
+
+@RULES.rule("DYN416", "error", "Length of nothing", "vllm/config/model.py: max_model_len")
+def no_length(case: Case) -> Iterator[Hit]:
+    """A length is at least 1; -1 and auto, since 0.13, ask for the most that fits."""
+    item, length = case.item("max_model_len"), case.value("max_model_len")
+    if item and isinstance(length, int) and length < 1 and not (length == -1 and case.known.since("0.13.0")):
+        yield Hit(
+            item, f"{item.written} {length} is no length", "write the tokens of the longest prompt and its answer"
+        )
+
+
+def _speculative(case: Case) -> Mapping[str, Value]:
+    value = case.value("speculative_config")
+    return value if isinstance(value, Mapping) else {}
 
 
 def _bytes(text: str) -> float | None:

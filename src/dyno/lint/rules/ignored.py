@@ -34,7 +34,7 @@ def default(case: Case) -> Iterator[Hit]:
         since = ON_BY_DEFAULT.get(item.name)
         if value is True and since and case.known.since(since):
             yield Hit(item, f"{item.written} is on by default since vLLM {since}", "it may be left out")
-        elif item.name in case.known.defaults and case.known.defaults[item.name] == value:
+        elif flag.default is not None and flag.default == value and type(flag.default) is type(value):
             yield Hit(
                 item,
                 f"{item.written} {_shown(value)} is the default of vLLM {case.known.version}",

@@ -8,6 +8,7 @@ from dyno.lint.tables import FIRST_RELEASE, NATIVE
 RULES = Rules()
 _ONLINE_UNTIL = "0.31.0"
 _ONLINE_FP8 = "fp8_per_tensor"
+_MADE_BEFOREHAND = ("awq", "gptq", "compressed-tensors", "modelopt", "quark", "fbgemm_fp8")
 
 
 @RULES.rule("DYN511", "error", "Longer than the model", "vllm/config/model.py: _get_and_verify_max_len")
@@ -69,12 +70,18 @@ def perhaps_online(case: Case) -> Iterator[Hit]:
     "DYN514", "error", "Not what the checkpoint is quantized with", "vllm/config/model.py: _verify_quantization"
 )
 def other_method(case: Case) -> Iterator[Hit]:
-    """The method that is asked for has to be the checkpoint's, or one that vLLM converts it to."""
+    """The method that is asked for has to be the checkpoint's, or one that vLLM converts it to; AWQ, GPTQ and the like
+    are made beforehand and not while loading."""
     item, asked = case.item("quantization"), case.value("quantization")
-    has = case.model.quantization if case.model else None
-    if item and isinstance(asked, str) and has and _family(asked) != _family(has):
-        yield Hit(item, f"{item.written} {asked}: {case.model_name or 'the model'} is quantized with {has}",
+    if item is None or case.model is None or not isinstance(asked, str):
+        return
+    has, model = case.model.quantization, case.model.name
+    if has and _family(asked) != _family(has):
+        yield Hit(item, f"{item.written} {asked}: {model} is quantized with {has}",
                   "leave it out: vLLM reads the method from the checkpoint", Change(item))  # fmt: skip
+    elif has is None and _family(asked) in _MADE_BEFOREHAND:
+        yield Hit(item, f"{item.written} {asked}: {model} is not quantized",
+                  "name a quantized checkpoint, or leave it out", Change(item))  # fmt: skip
 
 
 @RULES.rule("DYN515", "warning", "Remote code for a model that needs none", "vllm/model_executor/models/registry.py")
@@ -110,4 +117,4 @@ def heads(case: Case) -> Iterator[Hit]:
 
 
 def _family(method: str) -> str:
-    return next((family for family in ("awq", "gptq", "fp8", "modelopt") if family in method), method)
+    return next((family for family in ("awq", "gptq", "fbgemm_fp8", "fp8", "modelopt") if family in method), method)

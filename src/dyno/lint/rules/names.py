@@ -76,6 +76,28 @@ def shortened(case: Case) -> Iterator[Hit]:
                       f"write {match.option}", Change(item, (setting,)))  # fmt: skip
 
 
+@RULES.rule(
+    "DYN106",
+    "warning",
+    "Deprecated in this release",
+    "deprecated=True in vllm/engine/arg_utils.py, docstrings of vllm/config",
+)
+def deprecated(case: Case) -> Iterator[Hit]:
+    """It still works and vLLM logs a warning; a release to come will not have it."""
+    for item in case.settings:
+        flag = case.flag(item)
+        if flag and flag.deprecated and case.configuration.entry != "mention":
+            gone = case.known.history[item.name].gone if item.name in case.known.history else None
+            end = f", and is gone since {gone}" if gone else ""
+            successor = SUCCESSORS.get(item.name)
+            yield Hit(
+                item,
+                f"{item.written} is deprecated in vLLM {case.known.version}{end}"
+                + (f": {successor.note}" if successor else ""),
+                "prepare for its end",
+            )
+
+
 def _missing(case: Case) -> Iterator[Item]:
     """The items whose name this release does not know."""
     for item in case.settings:

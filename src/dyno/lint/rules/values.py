@@ -1,11 +1,13 @@
 """Values: what the parser of this release would not take."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Mapping
 
 from dyno.engine.catalog import Flag, read_value
 from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
-from dyno.lint.source import Item
+from dyno.lint.diff import in_words
+from dyno.lint.source import UNKNOWN, Item, Value
 from dyno.lint.tables import SYNONYMS
 
 RULES = Rules()
@@ -80,6 +82,70 @@ def unknown_value(case: Case) -> Iterator[Hit]:
                 f"{item.written} {value}: vLLM {case.known.version} knows only {_some(known)}{nearest(word, known)}",
                 f"choose one of {', '.join(known)}",
             )
+
+
+@RULES.rule("DYN116", "error", "Number out of range", "Field(ge=..., le=...) of vllm/config")
+def out_of_range(case: Case) -> Iterator[Hit]:
+    """The configuration checks the number when it is built, and ends with a ValidationError."""
+    for item in case.settings:
+        flag, value = case.flag(item), case.typed(item)
+        if (
+            flag
+            and flag.bounds
+            and isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not within(value, flag)
+        ):
+            yield Hit(item, f"{item.written} must be {in_words(flag.bounds)}, got {value:g}", "correct the value")
+
+
+@RULES.rule("DYN117", "error", "Key that the JSON does not have", "classes of vllm/config")
+def unknown_key(case: Case) -> Iterator[Hit]:
+    """The object becomes a class of vLLM's, which takes no other keys: a TypeError or a ValidationError ends it."""
+    for item, name, key, _ in _keys(case):
+        if name not in case.known.keys:
+            family = [known.rpartition(".")[2] for known in case.known.keys if known.rpartition(".")[0] == item.name]
+            yield Hit(
+                item,
+                f"{item.written} has no key {key!r} in vLLM {case.known.version}{nearest(key, family)}",
+                "leave it out, or write what was meant",
+            )
+
+
+@RULES.rule("DYN118", "error", "Value in the JSON", "classes of vllm/config")
+def wrong_key_value(case: Case) -> Iterator[Hit]:
+    """As DYN111, DYN112 and DYN116, for the keys of an object."""
+    for item, name, key, value in _keys(case):
+        flag = case.known.keys.get(name)
+        if flag is None or value is None or isinstance(value, dict | tuple) or value is UNKNOWN:
+            continue
+        if flag.choices and isinstance(value, str) and value not in (*flag.choices, *flag.words):
+            yield Hit(
+                item,
+                f"{item.written} {key}: {value!r} is not one of {_some(flag.choices)}{nearest(value, flag.choices)}",
+                f"choose one of {', '.join(flag.choices)}",
+            )
+        elif flag.bounds and isinstance(value, int | float) and not isinstance(value, bool) and not within(value, flag):
+            yield Hit(item, f"{item.written} {key} must be {in_words(flag.bounds)}, got {value:g}", "correct the value")
+
+
+def within(value: float, flag: Flag) -> bool:
+    """Whether a number keeps a flag's bounds."""
+    return all(_KEPT[kind](value, limit) for kind, limit in flag.bounds)
+
+
+_KEPT = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
+
+
+def _keys(case: Case) -> Iterator[tuple[Item, str, str, Value]]:
+    """The keys of every object whose keys this release tells: item, `flag.key`, key, value."""
+    described = {name.partition(".")[0] for name in case.known.keys}
+    for item in case.settings:
+        value = case.typed(item) if item.name in described else None
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                first = key.partition(".")[0]
+                yield item, f"{item.name}.{first}", first, inner if first == key else UNKNOWN
 
 
 _WANTED = {"int": "a whole number", "size": "a whole number such as 8192 or 8k", "float": "a number", "json": "JSON"}
