@@ -6,6 +6,7 @@ which holds a copy of the embedding.
 """
 
 from dataclasses import replace
+from math import ceil
 
 from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
@@ -74,7 +75,8 @@ def kept_bytes(setup: Setup) -> int:
     forward = forward_bytes(replace(setup, max_num_batched_tokens=tokens), profiling=False)
     flashinfer = _FLASHINFER_WORKSPACE if _uses_flashinfer(setup) else 0
     latents = allocated(_context_tokens(setup) * setup.model.caches[0].head_dim * _BYTES) if setup.model.uses_mla else 0
-    return workspace_bytes(setup) + sampler_buffer_bytes(setup) + forward + flashinfer + latents
+    tables = 2 * 4 * setup.max_num_seqs * ceil(setup.max_model_len / setup.block_size)  # of blocks, int32, and a copy
+    return workspace_bytes(setup) + sampler_buffer_bytes(setup) + forward + flashinfer + latents + tables
 
 
 def workspace_bytes(setup: Setup) -> int:
