@@ -93,7 +93,7 @@ def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
         (["--gpu", "H200", "--set", "enforce_eager=1"], "is not true or false"),
         (["--gpu", "H200", "--vllm", "newest"], "'newest' is not a vLLM release"),
         (["--gpu", "H200", "--grid", "x"], "is not max_model_len,concurrency"),
-        (["--gpu", "H200", "--limits", "vram=much"], "vram: 'much' is not"),
+        (["--gpu", "H200", "--limits", "vram=much"], "limits.vram"),
         (["--gpu", "H200", "--hardware", "h.json"], "name one of them"),
         (["--hardware", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--gpu", "H200", "--observed", "nowhere.json"], "nowhere.json: cannot be read"),

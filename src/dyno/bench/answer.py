@@ -15,6 +15,7 @@ from dyno.bench.http import ResponseReader
 
 CONTENT_FIELDS = ("text", "content", "reasoning_content", "reasoning", "refusal", "tool_calls")
 _CONTENT = re.compile(rb'"(?:text|content|reasoning_content|reasoning)"\s*:\s*"(?=[^"])')
+_TEXT = re.compile(rb'(?:[^"\\\n]|\\.)*')
 _LONGEST_DETAIL = 300
 
 
@@ -22,7 +23,8 @@ _LONGEST_DETAIL = 300
 class Transcript:
     """What the timed path writes down about one request. Times in ns of the monotonic clock.
 
-    `stamps[i]` is when the bytes up to `ends[i]` of `raw` had arrived.
+    `stamps[i]` is when the bytes up to `ends[i]` of `raw` had arrived. `alike_ns` are the stamps of chunks that are not
+    in `raw`, each one more event that differs from one in `raw` in nothing but its text (`Alike`).
     """
 
     index: int
@@ -32,6 +34,60 @@ class Transcript:
     stamps: "array[int]" = field(default_factory=lambda: array("q"))
     ends: "array[int]" = field(default_factory=lambda: array("q"))
     failure: str = ""
+    alike_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    alike_bytes: int = 0  # of the chunks that are left out, about
+
+    @property
+    def heard_ns(self) -> int | None:
+        """When the last bytes arrived; None when none did."""
+        return max(self.stamps[-1], self.alike_ns[-1] if self.alike_ns else 0) if self.stamps else None
+
+
+QUOTE = ord('"')
+LINES = 4  # of a chunk that is one event: its size, its data, the end of the event, the end of the chunk
+
+
+@dataclass(slots=True)
+class Alike:
+    """Chunks of one stream that are each one event with content and differ in nothing but its text."""
+
+    begin: bytes  # of the event, up to its text
+    tail: bytes  # after the text, up to the end of the chunk
+    begins: dict[int, bytes] = field(default_factory=dict)  # of the chunk, its size first, by its length
+
+    def count(self, data: bytes) -> int:
+        """How many whole chunks of this kind the data is; 0 when one byte of it is anything else."""
+        heads = data.split(self.tail)
+        if heads.pop() or data.count(b"\n") != LINES * len(heads):
+            return 0
+        for head in heads:
+            length = len(head) + len(self.tail)
+            begin = self.begins.get(length) or self._begin(length)
+            if not head.startswith(begin) or head[len(begin)] == QUOTE:
+                return 0
+        return len(heads)
+
+    def _begin(self, length: int) -> bytes:
+        begin = b"\0"  # there is none as short
+        for digits in range(1, 8):
+            size = b"%x" % max(0, length - digits - len(b"\r\n\r\n"))
+            if len(size) == digits and length > digits + len(b"\r\n") + len(self.begin) + len(self.tail):
+                begin = b"%b\r\n%b" % (size, self.begin)
+        self.begins[length] = begin
+        return begin
+
+
+def alike_to(chunk: bytes) -> Alike | None:
+    """How chunks like this one look; None when it is not one event of one line with text and nothing else to tell."""
+    size, _, event = chunk.partition(b"\r\n")
+    line = event.removesuffix(b"\n\n\r\n")
+    if not line.startswith(b"data:") or len(event) - len(line) != 4 or size != b"%x" % (len(event) - 2):
+        return None
+    events, match = Events(), _CONTENT.search(line)
+    if match is None or not events.take(_data_of(line)) or events.usage or events.ended or events.error:
+        return None
+    text = _TEXT.match(line, match.end())
+    return None if text is None or b"\n" in line else Alike(line[: match.end()], event[text.end() :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +120,7 @@ class Events:
             self.ended = True
             return False
         try:
-            return self._take(json.loads(payload))
+            return self._take(json.loads(payload.decode()))
         except (ValueError, TypeError, AttributeError):
             self.error, self.detail = "garbled event", payload[:_LONGEST_DETAIL].decode(errors="replace")
             return False
@@ -98,14 +154,15 @@ def read_answer(transcript: Transcript) -> Answer:
     events = read_events(body) if "json" not in reader.content_type else _whole(body)
     if not events.error and not (reader.complete or events.ended):
         return _failed("closed mid-stream")
-    return _answer(events, body_ends, transcript.stamps)
+    return _answer(events, body_ends, transcript.stamps, transcript.alike_ns)
 
 
-def _answer(events: Events, body_ends: "array[int]", stamps: "array[int]") -> Answer:
+def _answer(events: Events, body_ends: "array[int]", stamps: "array[int]", alike_ns: "array[int]") -> Answer:
     if events.error:
         return _failed(events.error, events.detail)
     arrived = np.searchsorted(body_ends, np.array(events.ends, dtype=np.int64) - 1, side="right")
     content_ns = np.array(stamps, dtype=np.int64)[np.minimum(arrived, len(stamps) - 1)]
+    content_ns = np.sort(np.concatenate([content_ns, np.array(alike_ns, dtype=np.int64)]))
     return Answer("", "", _count(events, "prompt_tokens"), _count(events, "completion_tokens"), content_ns)
 
 
@@ -131,7 +188,9 @@ def read_events(body: bytes) -> Events:
     if pending:
         _dispatch(events, pending, pending_end)
     if last:
+        usage = events.usage
         events.take(_data_of(last))  # usage and finish reason may ride on the last token
+        events.usage = usage or events.usage
     if not events.ends and not events.usage and not events.error:
         events.error = "empty answer"
     return events
@@ -149,8 +208,8 @@ def _data_of(line: bytes) -> bytes:
 
 
 def _has_content(choice: Mapping[str, Any]) -> bool:
-    parts = {**choice, **(choice.get("delta") or choice.get("message") or {})}
-    return any(parts.get(name) for name in CONTENT_FIELDS)
+    part = choice.get("delta") or choice.get("message") or {}
+    return any(map(part.get, CONTENT_FIELDS)) or any(map(choice.get, CONTENT_FIELDS))
 
 
 def _whole(body: bytes) -> Events:

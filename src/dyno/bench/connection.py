@@ -1,7 +1,8 @@
-"""The timed path: raw protocol, one stamp per received chunk, nothing decoded before the run is over.
+"""The timed path: raw protocol, one stamp per received chunk, taken before the chunk is looked at.
 
-One answer's end is told from the last bytes of a chunked stream; only what looks like an end, and heads, are framed
-on the clock. When to send is not decided here.
+A chunk that differs from an earlier one of its answer in nothing but its text leaves only its stamp: a few comparisons
+are cheaper than keeping it, and there is nothing to read in it later. All others are framed at once, which tells where
+an answer ends, and kept to be read when there is time. When to send is not decided here.
 """
 
 import asyncio
@@ -12,12 +13,12 @@ from typing import cast
 
 import httptools
 
-from dyno.bench.answer import Transcript
+from dyno.bench.answer import LINES, QUOTE, Alike, Transcript, alike_to
 from dyno.bench.http import ResponseReader
 
 _UNANSWERED, _RESET = "closed without an answer", "connection reset"
 STALE = (_UNANSWERED, _RESET)  # how an idle connection fails that its server had closed
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_NONE: dict[int, bytes] = {}
 
 Finished = Callable[["Connection", Transcript], None]
 
@@ -29,6 +30,8 @@ class Connection(asyncio.Protocol):
         self._finished = finished
         self._request = b""
         self._transport: asyncio.Transport
+        self._alike: Alike | None = None
+        self._begins, self._tail = _NONE, b""
         self.alive = False
         self.transcript: Transcript | None = None
         self.reused = False
@@ -43,33 +46,42 @@ class Connection(asyncio.Protocol):
         """Sends a request; what comes back is written into the transcript, which `finished` gets at the end."""
         self.transcript = transcript
         self._raw, self._ends, self._stamps = transcript.raw, transcript.ends, transcript.stamps
-        self._reader, self._framed_bytes, self._streaming = ResponseReader(), 0, False
+        self._reader, self._alike_ns, self._stamp_alike = (
+            ResponseReader(),
+            transcript.alike_ns,
+            transcript.alike_ns.append,
+        )
         transcript.sent_ns = perf_counter_ns()
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         stamp = perf_counter_ns()
-        if self.transcript is None:
-            return  # nobody asked
+        begin = self._begins.get(len(data))
+        if (begin is not None and data.startswith(begin) and data.endswith(self._tail) and data[len(begin)] != QUOTE
+                and data.count(b"\n") == LINES):  # fmt: skip
+            self._stamp_alike(stamp)
+        elif self.transcript is not None:  # else nobody asked
+            self._take(data, stamp)
+
+    def _take(self, data: bytes, stamp: int) -> None:
+        """Takes bytes that are not one chunk of a length and a kind that was seen before."""
+        alike, reader = self._alike, self._reader
+        whole = reader.between
+        if alike is not None and whole and (chunks := alike.count(data)):
+            self._alike_ns.extend([stamp] * chunks)
+            return
         self._raw += data
         self._stamps.append(stamp)
         self._ends.append(len(self._raw))
-        # An end may be cut: its last three bytes can come alone.
-        if self._streaming and len(data) > 3 and not data.endswith(b"\r\n\r\n"):
-            return
-        self._look_for_end()
-
-    def _look_for_end(self) -> None:
-        if self._streaming and self._raw.endswith(_LAST_CHUNK):
-            return self.finish("")
         try:
-            self._reader.feed(bytes(self._raw[self._framed_bytes :]))
+            reader.feed(data)
         except httptools.HttpParserError:
             return self.finish("not HTTP")
-        self._framed_bytes = len(self._raw)
-        if self._reader.complete:
+        if reader.complete:
             return self.finish("")
-        self._streaming = self._reader.head_read and self._reader.streamed
+        if alike is None and whole and reader.between and (alike := alike_to(data)) is not None:
+            self._alike, self._tail = alike, alike.tail
+        self._begins = alike.begins if alike is not None and reader.between else _NONE
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
@@ -81,8 +93,11 @@ class Connection(asyncio.Protocol):
     def finish(self, failure: str) -> None:
         """Ends the request under way. A connection that failed, or was to be the last, is closed."""
         transcript, self.transcript = self.transcript, None
+        alike, self._alike, self._begins = self._alike, None, _NONE
         if transcript is None:
             return
+        if alike is not None:
+            transcript.alike_bytes = len(transcript.alike_ns) * (len(alike.begin) + len(alike.tail))
         transcript.failure = failure
         if failure or not self._reader.keep_alive or not self._reader.framed:
             self.close()

@@ -68,15 +68,16 @@ def _head(endpoint: Endpoint, method: str, path: str, key: str | None) -> bytes:
 class ResponseReader:
     """Frames one response, fed in pieces of any size: chunked, with a length, or ended by the connection's close."""
 
-    __slots__ = ("_parser", "body", "complete", "content_type", "framed", "head_read", "keep_alive", "status",
-                 "streamed")  # fmt: skip
+    __slots__ = ("_parser", "between", "body", "complete", "content_type", "framed", "head_read", "keep_alive",
+                 "status", "streamed")  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self.body = bytearray()
         self.status = 0
         self.head_read = False
-        self.streamed = False  # chunked: its end can be told from its last bytes
+        self.streamed = False  # chunked
+        self.between = False  # where a chunk of a stream would begin
         self.framed = False  # chunked or with a length
         self.complete = False
         self.keep_alive = True
@@ -104,7 +105,14 @@ class ResponseReader:
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self.head_read = self.status >= 200
+        self.between = self.streamed
         self.keep_alive &= self._parser.get_http_version() == "1.1"
+
+    def on_chunk_header(self) -> None:
+        self.between = False
+
+    def on_chunk_complete(self) -> None:
+        self.between = True
 
     def on_body(self, data: bytes) -> None:
         self.body += data

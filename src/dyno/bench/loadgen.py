@@ -142,10 +142,10 @@ class Loop:
             self._spawn(transcript)  # the server had closed an idle connection: not an answer
             return
         connection.reused = True
-        self._ended(connection, transcript, transcript.stamps[-1] if transcript.stamps else perf_counter_ns())
+        self._ended(connection, transcript, transcript.heard_ns or perf_counter_ns())
 
     def _ended(self, connection: Connection | None, transcript: Transcript, moment_ns: int) -> None:
-        self._received_bytes += len(transcript.raw)
+        self._received_bytes += len(transcript.raw) + transcript.alike_bytes
         self._take(transcript)
         self._over += 1
         if transcript.stamps:
@@ -211,8 +211,8 @@ class Loop:
             (connection, each) for connection in self._connections if (each := connection.transcript) is not None
         ]
         silent = [connection for connection, each in waiting
-                  if now - (each.stamps[-1] if each.stamps else each.sent_ns) > patience_ns]  # fmt: skip
-        self._heard_ns = max(self._heard_ns, *(each.stamps[-1] for _, each in waiting if each.stamps), self._started)
+                  if now - (each.heard_ns or each.sent_ns) > patience_ns]  # fmt: skip
+        self._heard_ns = max(self._heard_ns, *(each.heard_ns or 0 for _, each in waiting), self._started)
         if silent and self._heard_ns == self._silent_since_ns and now - self._heard_ns > 2 * patience_ns:
             for index in range(self._sent, len(self._requests)):
                 self._take(Transcript(index, now, now, failure="not sent, as the server was silent"))

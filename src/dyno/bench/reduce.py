@@ -37,8 +37,9 @@ class Done:
 
 def reduce_one(transcript: Transcript) -> Done:
     """What is left of a transcript once it is understood."""
-    first, last = (transcript.stamps[0], transcript.stamps[-1]) if transcript.stamps else (None, None)
-    return Done(transcript.index, transcript.intended_ns, transcript.sent_ns, first, last, read_answer(transcript))
+    first = transcript.stamps[0] if transcript.stamps else None
+    return Done(transcript.index, transcript.intended_ns, transcript.sent_ns, first, transcript.heard_ns,
+                read_answer(transcript))  # fmt: skip
 
 
 class Reducer:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov, stdtrit
 
 Series = NDArray[np.float64]
 
@@ -51,6 +50,8 @@ def change_point(values: Series, alpha: float = 0.01) -> Change | None:
     highest = float(cusum[inner].max())
     if highest <= 1e-9 * float(np.abs(values).sum()):
         return None
+    from scipy.special import kolmogorov  # a sixth of a second to import, which most loads can spare
+
     p_value = float(kolmogorov(highest / (deviation * np.sqrt(number)))) if deviation else 0.0
     return Change(index, before, after, p_value) if p_value < alpha else None
 
@@ -77,6 +78,8 @@ def slope(times: Series, values: Series, confidence: float = 0.95) -> Slope | No
     spread = float(moved @ moved)
     per_unit = float(moved @ values) / spread
     residuals = values - values.mean() - per_unit * moved
+    from scipy.special import stdtrit
+
     half = float(stdtrit(number - 2, (1 + confidence) / 2)) * float(
         np.sqrt(residuals @ residuals / (number - 2) / spread)
     )

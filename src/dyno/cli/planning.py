@@ -16,8 +16,7 @@ from dyno.plan.observed import Observation, kept_boots, parse_release, read_obse
 from dyno.plan.planning import Question, make_plan
 from dyno.predict.memory import Host
 from dyno.predict.setup import Release
-from dyno.units import parse_bytes
-from dyno.workload import Workload, workload_from
+from dyno.workload import Workload, parse_limits, workload_from
 
 NEWEST: Release = (0, 33)
 GRID = ("max_model_len", "concurrency")
@@ -46,11 +45,9 @@ def run(asked: Asked, wants_json: bool) -> bool:
     card, host = _machine(asked, platform)
     seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
     model = describe_model(asked.model)
-    plan = make_plan(
-        Question(model, parse_settings(asked.settings, asked.model), release, card, host,
-                 tuple(observation.boot() for observation in seen), _vram(asked.limits)),
-        grid=asked.grid is not None,
-    )  # fmt: skip
+    args, boots = parse_settings(asked.settings, asked.model), tuple(observation.boot() for observation in seen)
+    limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
+    plan = make_plan(Question(model, args, release, card, host, boots, limits), grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
     else:
@@ -154,12 +151,3 @@ def _hardware(file: Path) -> Hardware:
                          "`dyno doctor --json`") from error  # fmt: skip
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: is not JSON ({error}); write it with `dyno doctor --json`") from error
-
-
-def _vram(limits: tuple[str, ...]) -> int | None:
-    """The limit on the card's memory; others are for latencies, which are not predicted here."""
-    given = named(list(limits), "--limits", "=") or {}
-    try:
-        return parse_bytes(given["vram"]) if "vram" in given else None
-    except ValueError as error:
-        raise InputError(f"--limits: vram: {error}") from error

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError
-from dyno.model.architectures import Shape, Sizes, describe
+from dyno.model.architectures import describe
 from dyno.model.fields import MOST, Fields
+from dyno.model.layers import Shape, Sizes
 from dyno.model.quantization import read_quantization
 from dyno.model.spec import ModelSpec
 

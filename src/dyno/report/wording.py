@@ -91,7 +91,7 @@ def capacity_text(outcome: Outcome, row: Row) -> str:
     if not outcome.at_limits or rate is None or clients is None:
         return ""
     where = f"at {number(clients)} client{'' if clients == 1 else 's'}" if clients else "with no client"
-    more = " (more clients only queue)" if figures.get("bound_concurrency") else ""
+    more = " (more were of no use, or not tried)" if figures.get("bound_concurrency") else ""
     return f"{number(rate)} tokens/s {where} within {within_text(outcome)}{more}"
 
 

@@ -7,7 +7,7 @@ from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
 from dyno.lint.known import Span
 from dyno.lint.source import Item, Value
-from dyno.lint.tables import SPECULATIVE, SUCCESSORS
+from dyno.lint.tables import SPECULATIVE, SUCCESSORS, UNDECIDED
 
 RULES = Rules()
 _PARSER = "vllm/engine/arg_utils.py and vllm/entrypoints/.../cli_args.py of each release"
@@ -149,10 +149,14 @@ def _speculative(case: Case, item: Item, gone: str) -> Hit:
     return Hit(item, message, words, Change(item, (Setting("speculative_config", value),)))
 
 
-def _remedy(case: Case, item: Item) -> tuple[str, Change]:
+def _remedy(case: Case, item: Item) -> tuple[str, Change | None]:
     successor = SUCCESSORS.get(item.name)
+    if successor is None or item.name in UNDECIDED:
+        return "leave it out, or look up what took its place", None
     settings = successor.to(item.value) if successor and item.known else ()
     if successor and settings and (successor.needs is None or case.known.flag(successor.needs)):
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings)
         return f"write {words}", Change(item, tuple(Setting(name, value) for name, value in settings))
+    if successor.needs or not item.known:
+        return "look up what took its place", None
     return "leave it out: nothing took its place", Change(item)

@@ -55,7 +55,7 @@ def no_longer_read(case: Case) -> Iterator[Hit]:
                           Change(item, (Setting(flag.name, value),)))  # fmt: skip
         else:
             note = f": {successor.note}" if successor else ""
-            yield Hit(item, message + note, "leave it out", Change(item))
+            yield Hit(item, message + note, "leave it out", Change(item) if successor else None)
 
 
 @RULES.rule("DYN203", "warning", "Variable not read yet", _ENVS)
