@@ -29,7 +29,7 @@ def study(tmp_path):
              *screened(0, "baseline", 100.0, 50.0), *screened(1, "eager", 110.0, 60.0), failed(2, "fast"),
              step(1, "eager", "context", figures={"8192.ttft_ms": 110.5, "2048.ttft_ms": 30.0, "8192.kv_usage": 0.1,
                                                   "2048.tpot_ms": 3.0, "ttft_ms.p50": 110.5}),
-             step(1, "eager", "concurrency", figures={"knee_concurrency": 4}, 
+             step(1, "eager", "concurrency", figures={"knee_concurrency": 4},
                   raw=("raw/001-concurrency/x.npz",))]  # fmt: skip
     made, spec = journal(steps, workloads=LOADS)
     folder = tmp_path / "s"
