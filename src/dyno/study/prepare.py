@@ -16,8 +16,9 @@ from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
 from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
-from dyno.study.spec import SpecFile, StudySpec, parse_spec
+from dyno.study.spec import StudySpec, parse_spec
 from dyno.study.trial import Candidate
+from dyno.study.written import SpecFile
 from dyno.verdict.limits import refuse_unmeasurable
 from dyno.workload import LONG_OUTPUT, length_of
 
