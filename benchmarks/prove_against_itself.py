@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from dyno.model.synthetic import SHAPES, write_model
-from dyno.study.outcome import objective_of
+from dyno.study.pairs import objective_of
 from dyno.study.store import load_outcome
 
 FLAGS = "VLLM_CPU_KVCACHE_SPACE=1 --max-model-len 1024 --load-format dummy --enforce-eager"
