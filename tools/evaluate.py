@@ -9,6 +9,7 @@ import ast
 import builtins
 import dataclasses
 import enum
+import itertools
 import json
 import operator
 import re
@@ -296,10 +297,15 @@ class Module:
         node = self.bindings.get(name)
         if node is None:
             inner = self.sources.module(f"{self.name}.{name}") if self.is_package else None
-            return inner if inner else _ABSENT
+            return inner or next((v for each in self.starred() for v in [each.get(name)] if v is not _ABSENT), _ABSENT)
         self.values[name] = Unknown(name)  # a name that stands for itself
         self.values[name] = self._evaluate(name, node)
         return self.values[name]
+
+    def starred(self) -> "Iterator[Module]":
+        """The modules of which it imports every name."""
+        stars = [n for n in self.tree.body if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        return filter(None, (self.sources.module(self.origin(node)) for node in stars))
 
     def _evaluate(self, name: str, node: ast.stmt) -> object:
         if isinstance(node, ast.FunctionDef):
@@ -321,15 +327,19 @@ class Module:
             alias = next(each for each in node.names if (each.asname or each.name.partition(".")[0]) == name)
             return self.sources.outside(alias.name if alias.asname else name)
         alias = next(each for each in node.names if (each.asname or each.name) == name)
-        package = self.name if self.is_package else self.name.rpartition(".")[0]
-        for _ in range(node.level - 1):
-            package = package.rpartition(".")[0]
-        origin = ".".join(filter(None, [package, node.module])) if node.level else node.module or ""
+        origin = self.origin(node)
         if found := self.sources.module(origin):
             value = found.get(alias.name)
             if value is not _ABSENT:
                 return value
         return self.sources.outside(f"{origin}.{alias.name}")
+
+    def origin(self, node: ast.ImportFrom) -> str:
+        """The full name of the module that an import takes from."""
+        package = self.name if self.is_package else self.name.rpartition(".")[0]
+        for _ in range(node.level - 1):
+            package = package.rpartition(".")[0]
+        return ".".join(filter(None, [package, node.module])) if node.level else node.module or ""
 
 
 class Sources:
@@ -803,6 +813,7 @@ NATIVES: dict[str, object] = {
     "pydantic.Field": _field, "pydantic.fields.Field": _field, "pydantic.fields.FieldInfo": FieldCall,
     "pydantic.SkipValidation": _Itself(), "typing.SkipValidation": _Itself(),
     "copy.deepcopy": lambda value: {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()},
+    "itertools.permutations": itertools.permutations,
     "functools.partial": lambda function, *args, **kwargs: lambda *a, **k: function(*args, *a, **kwargs, **k),
     **{f"argparse.{name}": getattr(argparse, name) for name in
        ("Action", "ArgumentTypeError", "ArgumentError", "BooleanOptionalAction", "SUPPRESS", "Namespace")},

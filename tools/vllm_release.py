@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from evaluate import Class, Field, FieldCall, Function, Member, Sources, Unknown
@@ -58,8 +58,12 @@ class Tree:
 def catalog_of(version: str, tree: Tree) -> Catalog:
     """The catalog of the release whose files these are."""
     release = _Release(tree)
-    flags = release.flags()
-    return Catalog(version, flags, release.keys(), release.variables(), release.keywords(), release.lists(flags))
+    lists = release.lists()
+    flags = tuple(dataclasses.replace(flag, choices=lists[flag.name]) if flag.name in release.parser.registered
+                  and flag.name in lists else flag for flag in release.flags())  # fmt: skip
+    checked = {flag.name for flag in flags if flag.choices}
+    return Catalog(version, flags, release.keys(), release.variables(), release.keywords(),
+                   {taker: words for taker, words in lists.items() if taker not in checked})  # fmt: skip
 
 
 class _Json:
@@ -83,6 +87,7 @@ class _Parser:
         self.inverses = inverses
         self.origins: dict[str, tuple[Class, Field]] = {}
         self.deprecated: set[str] = set()
+        self.registered: set[str] = set()  # flags whose choices are filled when vLLM is imported
 
     def add_argument_group(self, *_args: object, **_kwargs: object) -> "_Parser":
         return self
@@ -90,6 +95,8 @@ class _Parser:
     def add_argument(self, *names: str, **given: Any) -> argparse.Action:
         origin, action, text = given.pop(_ORIGIN, None), given.get("action"), str(given.get("help", ""))
         made = self.real.add_argument(*names, **_plain(given))
+        if given.get("choices") is not None and not made.choices:
+            self.registered.add(made.dest)
         if origin:
             self.origins[made.dest] = origin
             text = text or origin[1].doc
@@ -242,7 +249,7 @@ class _Release:
             for name in sorted(names) if isinstance(names, dict)
         )  # fmt: skip
 
-    def lists(self, flags: Iterable[Flag]) -> dict[str, tuple[str, ...]]:
+    def lists(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for module, name, taker in _LISTS:
             if taker not in found and self.sources.module(module) and (words := _words(self.sources.get(module, name))):
@@ -250,8 +257,7 @@ class _Release:
         for taker, (folder, manager) in _REGISTRIES.items():
             if taker not in found and (words := self._registered(folder, manager)):
                 found[taker] = words
-        checked = {flag.name for flag in flags if flag.choices}
-        return {taker: words for taker, words in found.items() if taker not in checked}
+        return found
 
     def _registered(self, folder: str, manager: str) -> tuple[str, ...]:
         words: set[str] = set()
