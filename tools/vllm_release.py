@@ -87,10 +87,11 @@ class _Parser:
         self.inverses = inverses
         self.origins: dict[str, tuple[Class, Field]] = {}
         self.deprecated: set[str] = set()
+        self.groups: dict[str, str] = {}
         self.registered: set[str] = set()  # flags whose choices are filled when vLLM is imported
 
-    def add_argument_group(self, *_args: object, **_kwargs: object) -> "_Parser":
-        return self
+    def add_argument_group(self, title: object = "", **_kwargs: object) -> "_Group":
+        return _Group(self, str(title or ""))
 
     def add_argument(self, *names: str, **given: Any) -> argparse.Action:
         origin, action, text = given.pop(_ORIGIN, None), given.get("action"), str(given.get("help", ""))
@@ -113,8 +114,21 @@ class _Parser:
         told = {name: tuple(v) if isinstance(v, list) else v for name, v in flag_of(action).items()}
         inverses = sorted(self.inverses[head] + option.removeprefix(head) for option in told["options"]
                           for head in self.inverses if told["negatable"] and option.startswith(head))  # fmt: skip
-        return Flag(**told | {"inverses": tuple(inverses)}, default=_default(action.default),
+        return Flag(**told | {"inverses": tuple(inverses)}, default=_default(action.default), group=self.groups.get(action.dest, ""),
                     deprecated=action.dest in self.deprecated)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Flags under one title: the config class that takes them."""
+
+    parser: _Parser
+    title: str
+
+    def add_argument(self, *names: str, **given: Any) -> argparse.Action:
+        made = self.parser.add_argument(*names, **given)
+        self.parser.groups[made.dest] = self.title
+        return made
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,7 +296,8 @@ def _key(name: str, field: Field) -> tuple[Flag, Class | None]:
     is_open = bool(hints - set(literals) - {type(None)})
     is_deprecated = "deprecated" in field.doc.partition(". ")[0].lower()
     flag = Flag(name, (), kind, () if is_open else choices, ("None",) if type(None) in hints else (),
-                default=_default(field.default), deprecated=is_deprecated)  # fmt: skip
+                default=_default(field.default), deprecated=is_deprecated,
+                required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)  # fmt: skip
     return flag, inner
 
 

@@ -48,7 +48,8 @@ class Flag:
     else switches it off (`--disable-x` of `--enable-x`). `words` are taken beside the values of its kind (`auto`,
     `None`). `nargs` is argparse's: None for one word, "+" for several. What only a release's sources tell and an
     installed engine does not: `default` (None: none, or decided at the start), `bounds` that the value must keep
-    (`("gt", 0.0), ("le", 1.0)`), `deprecated`.
+    (`("gt", 0.0), ("le", 1.0)`), `deprecated`,
+    `group` (the config class that takes it: "LoRAConfig"), `required` (a key without which the JSON is refused).
     """
 
     name: str
@@ -62,6 +63,8 @@ class Flag:
     bounds: tuple[tuple[Bound, float], ...] = ()
     deprecated: bool = False
     inverses: tuple[str, ...] = ()
+    group: str = ""
+    required: bool = False
 
     @property
     def negations(self) -> tuple[str, ...]:
