@@ -61,7 +61,7 @@ def _combination(dice: Draw, catalog: Catalog, flags: Sequence[Flag]) -> Case:
 
 
 VARIABLES = (("VLLM_USE_V1", "1"), ("VLLM_LOGGING_LEVEL", "DEBUG"), ("VLLM_CPU_KVCACHE_SPACE", "4"),
-             ("VLLM_QUANTIZATION", "fp8"), ("VLLM_HOST_IP", "127.0.0.1"), ("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1"))  # fmt: skip
+             ("VLLM_QUANTIZATION", "fp8"), ("VLLM_HOST_IP", "127.0.0.1"), ("VLLM_NO_USAGE_STATS", "1"))  # fmt: skip
 
 
 def _written(dice: Draw, flag: Flag, words: Sequence[str] | None) -> list[str]:
@@ -193,7 +193,7 @@ def _shortened(dice: Draw, _catalog: Catalog, flag: Flag) -> list[str]:
     return [option[: max(4, len(option) - dice.choice((1, 3, 6)))], *words]
 
 
-def _conflict(dice: Draw, catalog: Catalog, _flag: Flag) -> list[str]:
+def _conflict(dice: Draw, _catalog: Catalog, _flag: Flag) -> list[str]:
     return shlex.split(dice.choice(CONFLICTS))
 
 
@@ -255,6 +255,7 @@ def differences(version: str) -> tuple[int, int, list[tuple[Mapping[str, Any], l
 
 
 def _errors(version: str, case: Mapping[str, Any]) -> Iterator[str]:
+    from dyno.lint.case import ModelFacts
     from dyno.lint.check import Judge, Text
     from dyno.lint.knowledge import known_release
     from dyno.lint.read import read
@@ -263,16 +264,11 @@ def _errors(version: str, case: Mapping[str, Any]) -> Iterator[str]:
     words = ["vllm", "serve", *case["argv"]]
     command = " ".join([*(f"{name}={value}" for name, value in case.get("env", {}).items()), shlex.join(words)])
     known = known_release(version)
-    judge = Judge(lambda _: known, RULES, model=MODEL_FACTS(), platform="cpu")
+    model = ModelFacts("MODEL", "Qwen3ForCausalLM", 40960, None, 16)  # the shape that vLLM was asked with
+    judge = Judge(lambda _: known, RULES, model=model, platform="cpu")
     for finding in judge.findings(Text("<argument>", command, read("<argument>", command, frozenset(), "command"))):
         if finding.severity == "error":
             yield f"{finding.code} {finding.item}"
-
-
-def MODEL_FACTS() -> Any:  # noqa: N802
-    from dyno.lint.case import ModelFacts
-
-    return ModelFacts("MODEL", "Qwen3ForCausalLM", 40960, None, 16)
 
 
 def judge(versions: Sequence[str]) -> bool:

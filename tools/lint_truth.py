@@ -30,10 +30,14 @@ Case = dict[str, Any]  # {"env": {...}, "argv": [...]}; MODEL stands for the mod
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Where vLLM is asked: an engine's interpreter, and a folder for sources, extras and the model."""
+    """Where vLLM is asked: an engine's interpreter, and a folder for sources, extras and the model.
+
+    With `is_own` the engine's own vLLM is asked, whatever the release.
+    """
 
     python: str
     folder: Path
+    is_own: bool = False
 
     def answers(self, release: str, cases: Sequence[Case]) -> list[str | None]:
         """For each case None when the release takes it, else what it says."""
@@ -42,14 +46,15 @@ class Truth:
         with tempfile.TemporaryDirectory() as scratch:
             told, out = Path(scratch, "cases.json"), Path(scratch, "answers.json")
             told.write_text(json.dumps(list(cases)))
-            done = subprocess.run([self.python, str(script), str(told), str(model), str(out)], cwd=scratch,
-                                  env=self._variables(release), capture_output=True, text=True, check=False)  # fmt: skip
+            command = [self.python, str(script), str(told), str(model), str(out)]
+            done = subprocess.run(command, cwd=scratch, env=self._variables(release), capture_output=True, text=True,
+                                  check=False)  # fmt: skip
             if done.returncode:
                 raise SystemExit(f"vLLM {release} cannot be asked:\n{done.stderr[-3000:]}")
             return [answer and _plain(answer) for answer in json.loads(out.read_text())]
 
     def _variables(self, release: str) -> dict[str, str]:
-        paths = [self.sources(release), self.extras()]
+        paths = [] if self.is_own else [self.sources(release), self.extras()]
         return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "VLLM_LOGGING_LEVEL": "ERROR",
                              "VLLM_PLUGINS": "", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
                              "VLLM_CACHE_ROOT": str(self.folder / "cache" / release)}  # fmt: skip
@@ -73,8 +78,8 @@ class Truth:
         """Packages that older releases import."""
         folder = self.folder / "extras"
         if not folder.exists():
-            subprocess.run([self.python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *EXTRAS],
-                           check=True)  # fmt: skip
+            command = [self.python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *EXTRAS]
+            subprocess.run(command, check=True)
         return folder
 
 

@@ -9,9 +9,10 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from evaluate import Class, Field, FieldCall, Function, Member, Sources, Unknown
+from declared import Class, Field, FieldCall, Function, Member, Unknown
+from evaluate import Scope, Sources
 
-from dyno.engine.catalog import Bound, Catalog, Flag, Kind, Variable
+from dyno.engine.catalog import Bound, Catalog, Flag, Kind, Variable, VariableKind
 from dyno.engine.inspect_engine import PARSER_CLASSES, PARSER_MAKERS, flag_of
 
 _ORIGIN = "the field that a flag stands for"
@@ -111,11 +112,11 @@ class _Parser:
                 yield self._flag(action), action
 
     def _flag(self, action: argparse.Action) -> Flag:
-        told = {name: tuple(v) if isinstance(v, list) else v for name, v in flag_of(action).items()}
-        inverses = sorted(self.inverses[head] + option.removeprefix(head) for option in told["options"]
-                          for head in self.inverses if told["negatable"] and option.startswith(head))  # fmt: skip
-        return Flag(**told | {"inverses": tuple(inverses)}, default=_default(action.default), group=self.groups.get(action.dest, ""),
-                    deprecated=action.dest in self.deprecated)  # fmt: skip
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flag_of(action).items()}
+        heads = [(option, head) for option in told["options"] for head in self.inverses if option.startswith(head)]
+        inverses = sorted(self.inverses[h] + option.removeprefix(h) for option, h in heads if told["negatable"])
+        told |= {"inverses": tuple(inverses), "group": self.groups.get(action.dest, "")}
+        return Flag(**told, default=_default(action.default), deprecated=action.dest in self.deprecated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,17 +155,10 @@ def _default(value: object) -> bool | int | float | str | None:
         return _default(value.value)
     if isinstance(value, bool | int | float | str):
         return None if value == argparse.SUPPRESS else value
-    if isinstance(value, list | tuple | dict | set) and _is_known(value):
-        return json.dumps(sorted(value) if isinstance(value, set) else value)
-    return None
-
-
-def _is_known(value: object) -> bool:
     try:
-        json.dumps(sorted(value) if isinstance(value, set) else value)
+        return None if value is None else json.dumps(value)
     except TypeError:
-        return False
-    return True
+        return None
 
 
 class _Release:
@@ -252,16 +246,13 @@ class _Release:
                                    for name, field in cls.fields.items() if field.init))  # fmt: skip
 
     def variables(self) -> tuple[Variable, ...]:
-        names = self.sources.get("vllm.envs", "environment_variables")
         module = self.sources.module("vllm.envs")
+        names = module.get("environment_variables") if module else None
+        if not module or not isinstance(names, dict):
+            return ()
         told = {node.target.id: node for node in ast.walk(module.tree)
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)} if module else {}  # fmt: skip
-        scope = module.scope if module else None
-        return tuple(
-            _variable(name, scope.hint(told[name].annotation), scope.value(told[name].value or ast.Constant(None)))
-            if scope and name in told else Variable(name, "str")
-            for name in sorted(names) if isinstance(names, dict)
-        )  # fmt: skip
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}  # fmt: skip
+        return tuple(_variable(name, told.get(name), module.scope) for name in sorted(names))
 
     def lists(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
@@ -295,9 +286,9 @@ def _key(name: str, field: Field) -> tuple[Flag, Class | None]:
     choices = tuple(str(word) for each in literals for word in typing.get_args(each)) if kind == "str" else ()
     is_open = bool(hints - set(literals) - {type(None)})
     is_deprecated = "deprecated" in field.doc.partition(". ")[0].lower()
+    is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     flag = Flag(name, (), kind, () if is_open else choices, ("None",) if type(None) in hints else (),
-                default=_default(field.default), deprecated=is_deprecated,
-                required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)  # fmt: skip
+                default=_default(field.default), deprecated=is_deprecated, required=is_required)  # fmt: skip
     return flag, inner
 
 
@@ -398,11 +389,16 @@ def _number(node: ast.expr) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _variable(name: str, hint: object, default: object) -> Variable:
-    hints = set(typing.get_args(hint)) if typing.get_origin(hint) in (typing.Union,) else {hint}
+def _variable(name: str, told: ast.AnnAssign | None, scope: Scope) -> Variable:
+    if told is None:
+        return Variable(name, "str")
+    default = scope.value(told.value) if told.value else None
+    hints = set(_parts(scope.hint(told.annotation)))
     literal = next((each for each in hints if typing.get_origin(each) is typing.Literal), None)
     choices = tuple(str(word) for word in typing.get_args(literal))
-    kind = "switch" if bool in hints else "int" if int in hints else "float" if float in hints else "str"
+    kind: VariableKind = "str"
+    if not literal:
+        kind = "switch" if bool in hints else "int" if int in hints else "float" if float in hints else "str"
     written = {True: "1", False: "0"}[default] if isinstance(default, bool) else _default(default)
     return Variable(name, kind, None if written is None else str(written), choices)
 

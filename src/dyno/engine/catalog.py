@@ -14,6 +14,7 @@ from dyno.errors import InputError, nearest
 
 Kind = Literal["switch", "str", "folded", "int", "size", "float", "json"]
 Bound = Literal["gt", "ge", "lt", "le"]
+VariableKind = Literal["str", "int", "float", "switch"]
 Option = tuple[str, str | Sequence[str] | None]  # as written, with the words after it
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -77,7 +78,7 @@ class Variable:
     """One environment variable that vLLM reads. `default` is as it would be written; None: none, or decided later."""
 
     name: str
-    kind: Literal["str", "int", "float", "switch"]
+    kind: VariableKind
     default: str | None = None
     choices: tuple[str, ...] = ()
 
