@@ -1,48 +1,59 @@
 """dyno lint against vLLM itself: combinations of flags drawn for a release, what vLLM said of them, what Dyno says.
 
-    python tools/lint_differential.py record --python ENGINE/bin/python --folder WORK 0.32.0 0.10.2
+    python tools/lint_differential.py record --python ENGINE/bin/python --folder WORK --seed 2 [RELEASE ...]
     python tools/lint_differential.py judge [RELEASE ...]
 
-`record` draws 500 combinations for each release and keeps vLLM's answers in tests/data/lint/RELEASE.json. `judge` tells
-where Dyno's errors and vLLM's refusals differ. The draw knows flags by the catalog, but nothing of Dyno's rules.
+`record` draws 500 combinations for each release and keeps vLLM's answers in tests/data/lint/differential/RELEASE.json.
+`judge` tells where Dyno's errors and vLLM's refusals differ. The draw knows flags by the catalog, but nothing of Dyno's
+rules; rules are mended by one seed and scored by another.
 """
 
 import argparse
 import json
 import random
+import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lint_truth import Case, Truth
+from lint_truth import MODEL, RELEASES, Case, Truth
 
 from dyno.engine.catalog import Catalog, Flag
 from dyno.engine.catalog_releases import flag_history, release
+from dyno.lint.case import ModelFacts
+from dyno.lint.check import Judge, Text
+from dyno.lint.knowledge import known_release
+from dyno.lint.read import read
+from dyno.lint.rules import RULES
 
-DATA = Path(__file__).parent.parent / "tests" / "data" / "lint"
+DATA = Path(__file__).parent.parent / "tests" / "data" / "lint" / "differential"
+EXPLAINED = DATA / "explained.json"
 COUNT = 500
-# Not drawn, because the answer hangs on something else than the command and the model.
+LIMIT = 0.02  # of false accepts, and of false rejects
+_FACTS = ModelFacts(MODEL, "Qwen3ForCausalLM", 40960, None, 16, 0)  # the shape that vLLM is asked with
+# Not drawn, because the answer hangs on something else than the command and the model: files and classes that would
+# have to be there, and the machine, the tokenizer, the kind of model or the weights.
 FILES = {"config", "model", "chat_template", "tokenizer", "hf_config_path", "lora_modules", "log_config_file", "uds",
          "tool_parser_plugin", "reasoning_parser_plugin", "logits_processors", "io_processor_plugin", "worker_cls",
          "worker_extension_cls", "scheduler_cls", "middleware", "speculative_model", "spec_model", "logging_config",
          "allowed_local_media_path", "generation_config", "prompt_adapters", "qlora_adapter_name_or_path",
-         "distributed_executor_backend", "logits_processor_pattern"}  # fmt: skip
+          "distributed_executor_backend", "logits_processor_pattern"}  # fmt: skip
 MACHINE = {"enable_sleep_mode", "enable_cumem_allocator", "enable_eplb", "enable_elastic_ep", "block_size", "device",
            "device_ids", "numa_bind", "numa_bind_nodes", "numa_bind_cpus", "enable_dbo", "ubatch_size", "nnodes",
            "node_rank", "master_addr", "master_port", "grpc", "grpc_port", "headless", "quantization",
            "enable_nccl_comm_suspend", "sleep_mode_backend", "use_replayssm", "mm_processor_device", "reasoning_parser",
-           "engram_config", "return_sampling_mask", "enable_return_routed_experts", "enable_trace_replay",
+           "swap_space", "engram_config", "return_sampling_mask", "enable_return_routed_experts", "enable_trace_replay",
            "enable_batch_sharded_sampling", "prefill_context_parallel_size", "reasoning_config"}  # fmt: skip
 LISTED = {"attention_backend", "load_format", "tool_call_parser"}
 WORDS = {"show_hidden_metrics_for_version": "0.9.0", "otlp_traces_endpoint": "http://127.0.0.1:4317"}
 Draw = random.Random
 
 
-def draw(version: str, count: int = COUNT) -> list[Case]:
-    """The combinations for one release: the same ones every time."""
-    dice = random.Random(f"dyno lint {version}")
+def draw(version: str, seed: int, count: int = COUNT) -> list[Case]:
+    """The combinations for one release: the same ones for the same seed."""
+    dice = random.Random(f"dyno lint {seed} {version}")
     catalog = release(version)
     flags = [flag for flag in catalog.flags if flag.name not in FILES | MACHINE]
     return [_combination(dice, catalog, flags) for _ in range(count)]
@@ -54,7 +65,7 @@ def _combination(dice: Draw, catalog: Catalog, flags: Sequence[Flag]) -> Case:
     if dice.random() < 0.5:
         fault = dice.choice(FAULTS)
         parts.insert(dice.randrange(len(parts) + 1), fault(dice, catalog, dice.choice(flags)))
-    case: Case = {"argv": ["MODEL", *(word for part in parts for word in part)]}
+    case: Case = {"argv": [MODEL, *(word for part in parts for word in part)]}
     if dice.random() < 0.1:
         case["env"] = dict([dice.choice(VARIABLES)])
     return case
@@ -225,68 +236,98 @@ FAULTS: tuple[Callable[[Draw, Catalog, Flag], list[str]], ...] = (
 )  # fmt: skip
 
 
-def record(truth: Truth, versions: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One combination and why vLLM refused it, None when it took it."""
+
+    command: str
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How Dyno does on one release: how many cases vLLM was asked, how many it refused, where Dyno says otherwise."""
+
+    version: str
+    asked: int
+    refused: int
+    accepts: tuple[Row, ...]  # vLLM refuses, Dyno finds no error
+    rejects: tuple[tuple[Row, str], ...]  # vLLM takes it, and Dyno's errors
+
+    @property
+    def is_good(self) -> bool:
+        return max(len(self.accepts), len(self.rejects)) <= LIMIT * self.asked and self.refused >= 0.4 * self.asked
+
+    def __str__(self) -> str:
+        return (f"{self.version}: {self.refused / self.asked:.0%} of {self.asked} refused by vLLM; false accepts "
+                f"{len(self.accepts) / self.asked:.1%}, false rejects {len(self.rejects) / self.asked:.1%}")  # fmt: skip
+
+
+def command_of(case: Case) -> str:
+    """A case as one line: its variables, then the words after the model."""
+    variables = [f"{name}={value}" for name, value in case.get("env", {}).items()]
+    return shlex.join([*variables, *case["argv"][1:]])
+
+
+def case_of(command: str) -> Case:
+    """The case of such a line."""
+    words = shlex.split(command)
+    count = next((at for at, word in enumerate(words) if not re.match(r"[A-Z]\w*=", word)), len(words))
+    env = dict(word.split("=", 1) for word in words[:count])
+    return {"env": env, "argv": [MODEL, *words[count:]]}
+
+
+def record(truth: Truth, versions: Sequence[str], seed: int) -> None:
     """Writes the combinations of each release with vLLM's answers."""
     DATA.mkdir(parents=True, exist_ok=True)
     for version in versions:
-        cases = draw(version)
+        cases = draw(version, seed)
         answers = truth.answers(version, cases)
-        rows = [{**case, "answer": answer} for case, answer in zip(cases, answers, strict=True)]
-        text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+        rows = [json.dumps([command_of(case), answer.refused]) for case, answer in zip(cases, answers, strict=True)]
+        text = f'{{"seed": {seed}, "cases": [\n' + ",\n".join(rows) + "\n]}\n"
         (DATA / f"{version}.json").write_text(text, encoding="utf-8")
-        print(f"{version}: {sum(map(bool, answers))} of {len(answers)} refused", file=sys.stderr)
+        print(f"{version}: {sum(bool(each.refused) for each in answers)} of {len(answers)} refused", file=sys.stderr)
 
 
-def recorded() -> list[str]:
-    """The releases of which there are answers."""
-    return sorted((path.stem for path in DATA.glob("*.json")), key=lambda text: [int(part) for part in text.split(".")])
+def rows_of(version: str) -> list[Row]:
+    """What was recorded for a release."""
+    told = json.loads((DATA / f"{version}.json").read_text(encoding="utf-8"))
+    return [Row(command, refused) for command, refused in told["cases"]]
 
 
-def differences(version: str) -> tuple[int, int, list[tuple[Mapping[str, Any], list[str]]]]:
-    """How many vLLM takes and refuses, and the cases in which Dyno says otherwise, with Dyno's errors."""
-    cases = json.loads((DATA / f"{version}.json").read_text(encoding="utf-8"))
-    judged = [(case, list(_errors(version, case))) for case in cases]
-    refused = sum(case["answer"] is not None for case in cases)
-    return (
-        len(cases) - refused,
-        refused,
-        [(case, errors) for case, errors in judged if bool(errors) != bool(case["answer"])],
-    )
+def score(version: str) -> Score:
+    """Dyno's findings beside vLLM's recorded answers."""
+    rows = rows_of(version)
+    judged = [(row, ", ".join(_errors(version, row.command))) for row in rows]
+    return Score(version, len(rows), sum(row.refused is not None for row in rows),
+                 tuple(row for row, errors in judged if row.refused and not errors),
+                 tuple((row, errors) for row, errors in judged if errors and not row.refused))  # fmt: skip
 
 
-def _errors(version: str, case: Mapping[str, Any]) -> Iterator[str]:
-    from dyno.lint.case import ModelFacts
-    from dyno.lint.check import Judge, Text
-    from dyno.lint.knowledge import known_release
-    from dyno.lint.read import read
-    from dyno.lint.rules import RULES
-
-    words = ["vllm", "serve", *case["argv"]]
-    command = " ".join([*(f"{name}={value}" for name, value in case.get("env", {}).items()), shlex.join(words)])
+def _errors(version: str, command: str) -> Iterator[str]:
+    case = case_of(command)
+    variables = (f"{name}={shlex.quote(value)}" for name, value in case["env"].items())
+    line = " ".join([*variables, shlex.join(["vllm", "serve", *case["argv"]])])
     known = known_release(version)
-    model = ModelFacts("MODEL", "Qwen3ForCausalLM", 40960, None, 16)  # the shape that vLLM was asked with
-    judge = Judge(lambda _: known, RULES, model=model, platform="cpu")
-    for finding in judge.findings(Text("<argument>", command, read("<argument>", command, frozenset(), "command"))):
+    judge = Judge(lambda _: known, RULES, model=_FACTS, platform="cpu")
+    for finding in judge.findings(Text("<argument>", line, read("<argument>", line, frozenset(), "command"))):
         if finding.severity == "error":
             yield f"{finding.code} {finding.item}"
 
 
 def judge(versions: Sequence[str]) -> bool:
-    """Prints the differences; whether all releases keep the limits of 2 %."""
-    good = True
-    for version in versions or recorded():
-        taken, refused, found = differences(version)
-        accepts = [case for case, errors in found if case["answer"]]
-        rejects = [(case, errors) for case, errors in found if not case["answer"]]
-        total = taken + refused
-        print(f"{version}: {refused / total:.0%} refused by vLLM; false accepts {len(accepts) / total:.1%}, "
-              f"false rejects {len(rejects) / total:.1%}")  # fmt: skip
-        for case in accepts:
-            print(f"  takes    {shlex.join(case['argv'][1:])}\n           vLLM: {case['answer']}")
-        for case, errors in rejects:
-            print(f"  refuses  {shlex.join(case['argv'][1:])}\n           Dyno: {'; '.join(errors)}")
-        good = good and max(len(accepts), len(rejects)) <= 0.02 * total
-    return good
+    """Prints the differences, with their explanations; whether all releases keep the limits."""
+    explained = json.loads(EXPLAINED.read_text(encoding="utf-8")) if EXPLAINED.exists() else {}
+    scores = [score(version) for version in versions]
+    for each in scores:
+        print(each)
+        reasons = explained.get(each.version, {})
+        for row in each.accepts:
+            print(f"  takes    {row.command}\n           vLLM: {row.refused}")
+            print(f"           {reasons.get(row.command, '?')}")
+        for row, errors in each.rejects:
+            print(f"  refuses  {row.command}\n           Dyno: {errors}\n           {reasons.get(row.command, '?')}")
+    return all(each.is_good for each in scores)
 
 
 def main() -> None:
@@ -295,11 +336,12 @@ def main() -> None:
     recording, judging = verbs.add_parser("record"), verbs.add_parser("judge")
     recording.add_argument("--python", required=True)
     recording.add_argument("--folder", type=Path, required=True)
-    recording.add_argument("release", nargs="+")
-    judging.add_argument("release", nargs="*")
+    recording.add_argument("--seed", type=int, required=True)
+    for each in (recording, judging):
+        each.add_argument("release", nargs="*", default=RELEASES)
     args = parser.parse_args()
     if args.verb == "record":
-        record(Truth(args.python, args.folder), args.release)
+        record(Truth(args.python, args.folder.resolve()), args.release, args.seed)
     elif not judge(args.release):
         raise SystemExit(1)
 
