@@ -24,7 +24,7 @@ def locks_folder() -> Path:
 
 
 def engine_cache_folder() -> Path:
-    """VLLM_CACHE_ROOT of every engine Dyno starts, so that compile caches are shared between launches."""
+    """Where every engine that Dyno starts keeps what it compiles, so that launches share it: VLLM_CACHE_ROOT."""
     return dyno_home() / "cache" / "vllm"
 
 

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from dyno.bench.capacity import Probe, all_hold, capacity, crossing, knee, next_near, next_probe, rate_at
+from dyno.bench.capacity import Probe, capacity, crossing, ended_at, knee, next_near, next_probe, rate_at
 from dyno.workload import Limit
 
 TTFT = Limit("ttft_p95", 500.0, "at most")
@@ -145,15 +145,15 @@ def test_where_an_earlier_launch_has_shown_the_way_two_probes_are_enough():
 def test_near_a_start_more_clients_are_not_asked_for_when_they_only_queue():
     probes = search(engine(lambda clients: clients, lambda clients: min(clients, 20) * 100.0), start=16)
     assert [probe.concurrency for probe in probes] == [16, 32, 64]
-    assert (all_hold(probes, (TTFT,)), crossing(probes, (TTFT,))) == (True, 64)
+    assert ended_at(probes, (TTFT,)) == 32  # 64 have no more throughput
     bound = search(engine(lambda clients: clients), start=90, most=64)
-    assert ([probe.concurrency for probe in bound], crossing(bound, (TTFT,))) == ([64], 64)
+    assert ([probe.concurrency for probe in bound], ended_at(bound, (TTFT,))) == ([64], 64)
 
 
 def test_near_a_start_one_client_too_many_is_no_capacity():
     probes = search(engine(lambda clients: 501 + clients), start=16)
     assert probes[-1].concurrency == 1
-    assert (crossing(probes, (TTFT,)), all_hold(probes, (TTFT,))) == (0.0, False)
+    assert (crossing(probes, (TTFT,)), ended_at(probes, (TTFT,))) == (0.0, None)
 
 
 def test_a_probe_with_failures_bounds_what_is_read_off_and_gives_no_point_of_the_curve():

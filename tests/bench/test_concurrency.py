@@ -7,7 +7,8 @@ import pytest
 
 from dyno.bench.again import measured_again
 from dyno.bench.answer import Transcript
-from dyno.bench.concurrency import WaitsWatch, most_clients, probe_load, probe_of, waiting
+from dyno.bench.capacity import Probe
+from dyno.bench.concurrency import WaitsWatch, affordable, most_clients, probe_load, probe_of, waiting
 from dyno.bench.counters import Counters, read_gauges
 from dyno.bench.load import Measurement
 from dyno.bench.raw import load_raw
@@ -131,6 +132,13 @@ def test_no_more_clients_are_asked_for_than_the_search_is_bound_to(engine):
     target = Target(engine(FAKE_TTFT_MS="1"), "m", token_ids=(100, 4000), shared_host=True)
     figures = run_test("throughput", Run(target, SMALL, 5, 2048, limits=TTFT, at_limits=Search(16, 4))).figures
     assert (figures["bound_concurrency"], figures["capacity_concurrency"], figures["probes"]) == (4, 4.0, 1)
+
+
+def test_a_search_does_not_climb_to_loads_that_would_take_too_long():
+    """Four requests a second: twenty seconds are 26 clients with three turns each."""
+    slow = [Probe(8, {"request_throughput": 4.0})]
+    assert (affordable(slow), affordable([])) == (26, 1024)
+    assert affordable([Probe(64, {"request_throughput": 4.0})]) == 64
 
 
 def waited(watch, waits_s, index):

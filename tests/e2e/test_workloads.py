@@ -1,8 +1,11 @@
 """Several workloads in one launch, two candidates in the same rounds, and launches that only warm."""
 
 import json
+from pathlib import Path
 
 import pytest
+from command import make_bench
+from outside import MARK, marked
 
 LOADS = ("{chat: {input_len: 32, output_len: 8, concurrency: 4, num_requests: 16}, "
          "prompts: {input_len: 96, output_len: 4, concurrency: 2, num_requests: 8}}")  # fmt: skip
@@ -52,8 +55,6 @@ def test_a_launch_that_warms_comes_once_for_each_compiled_code_and_enters_no_fig
 
 
 def test_a_warming_that_is_interrupted_leaves_no_engine_and_is_gone_on_with(bench):
-    from outside import MARK, marked
-
     spec = bench.spec(candidates="{fast: FAKE_FAST=1}", tests="[throughput]", pairs="0", warm="2")
     process = bench.start("tune", spec, FAKE_READY_S="60", **{MARK: "warming"})
     seen = ""
@@ -78,3 +79,27 @@ def test_a_candidate_that_is_not_ready_in_its_own_time_is_an_honest_row(bench):
     assert len([step for step in steps(bench) if step["candidate"] == "slow"]) == 1
     assert rows["other"]["ratio"] > 0
     assert rows["other"]["against"] == "half"
+
+
+def test_a_study_goes_on_from_one_packed_file_on_another_host_in_a_block_with_its_own_baseline(bench, tmp_path):
+    process = bench.start("tune", bench.spec(pairs="2", tests="[throughput]"), "--study", "first")
+    journal = bench.cwd / "first" / "journal.jsonl"
+    while "2/4" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(2)
+    process.communicate()
+    here = json.loads(journal.read_text().splitlines()[1])["machine_id"]
+    journal.write_text(journal.read_text().replace(here, "another machine"))
+    assert bench.run("report", "--study", "first", "--pack", "packed.tar.gz").returncode == 0
+    elsewhere = make_bench(tmp_path / "elsewhere", Path(bench.env["DYNO_HOME"]), 2)
+    (bench.cwd / "packed.tar.gz").rename(elsewhere.cwd / "packed.tar.gz")
+    (bench.cwd / "model").rename(bench.cwd / "gone")
+    done = elsewhere.run("tune", "--resume", "--study", "packed.tar.gz", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, (elsewhere.cwd / "packed" / "journal.jsonl").read_text().splitlines())
+    taken = [line["step"] for line in lines if line["kind"] == "step" and line["step"]["scenario"] == "throughput"]
+    second = [step["candidate"] for step in taken if step["block"] == 2 and step["phase"] == "screen"]
+    assert second[0] == second[-1] == "baseline"
+    assert set(second[1:-1]) == {"fast", "eager"}
+    assert {step["candidate"] for step in taken if step["block"] == 1} >= {"baseline"}
+    assert {step["block"] for step in taken if step["phase"] == "confirm"} == {2}

@@ -18,6 +18,7 @@ TOLD = [
     ("oom_graphs", Cause.OOM_GRAPHS, "CUDA out of memory", "--enforce-eager"),
     ("cpu_memory", Cause.OOM_PROFILE, "requested memory for kv (40.0 GiB)", "below the 6.83 GiB that are free"),
     ("memory_taken", Cause.MEMORY_TAKEN, "Free memory on device cuda:0 (3.2/11.94 GiB)", "End what else uses the card"),
+    ("cpu_memory_taken", Cause.MEMORY_TAKEN, "desired CPU memory utilization (0.92", "VLLM_CPU_KVCACHE_SPACE"),
     ("memory_gone", Cause.MEMORY_TAKEN, "CUDA error: out of memory", "End what else uses the card"),
     ("memory_moved", Cause.MEMORY_TAKEN, "Initial free memory 9.1 GiB", "during the start"),
     ("kv_too_small", Cause.KV_TOO_SMALL, "estimated maximum model length is 12672", "--max-model-len to 12672 or less"),

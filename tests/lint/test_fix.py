@@ -31,6 +31,22 @@ def fixed(content: str, name: str = "<argument>") -> str:
             "vllm serve m -q fp8 --kv-cache-dtype 'fp8_e5m2'  # why\n",
             "vllm serve m -q fp8 --kv-cache-dtype fp8  # why\n",
         ),
+        ("vllm serve m --disable-log-requests --task embed", "vllm serve m --runner pooling --convert embed"),
+        (
+            "vllm serve m --guided-decoding-backend x --guided-decoding-disable-fallback",
+            "vllm serve m --structured-outputs-config.backend x --structured-outputs-config.disable_fallback true",
+        ),
+        ("vllm serve m --cuda-graph-sizes 512 --port 80", "vllm serve m --max-cudagraph-capture-size 512 --port 80"),
+        ("vllm serve m --cuda-graph-sizes 1 2 4", "vllm serve m --cudagraph-capture-sizes 1 2 4"),
+        (
+            "vllm serve m --speculative-model d --num-speculative-tokens 5 --port 80",
+            'vllm serve m --speculative-config \'{"model": "d", "num_speculative_tokens": 5}\' --port 80',
+        ),
+        ("vllm serve m --unheard-of 3", "vllm serve m --unheard-of 3"),
+        (
+            "vllm serve m --enforce-eager=false --async-scheduling true",
+            "vllm serve m --no-enforce-eager --async-scheduling",
+        ),
         ("VLLM_MAX_NUM_SEQS=3 vllm serve m \\\n  --port 80", "vllm serve m \\\n  --port 80 \\\n  --max-num-seqs 3"),
     ],
 )

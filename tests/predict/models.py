@@ -34,6 +34,17 @@ GEMMA_3_1B = {
     "num_hidden_layers": 26, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256,
     "sliding_window": 512, "sliding_window_pattern": 6, "max_position_embeddings": 32768,
 }  # fmt: skip
+GEMMA_4_26B = {
+    "architectures": ["Gemma4ForConditionalGeneration"],
+    "text_config": {
+        "vocab_size": 262144, "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 256, "global_head_dim": 512,
+        "num_global_key_value_heads": 2, "attention_k_eq_v": True, "sliding_window": 1024, "enable_moe_block": True,
+        "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704, "max_position_embeddings": 262144,
+        "hidden_size_per_layer_input": 0,
+    },
+    "vision_config": {},
+}  # fmt: skip
 QWEN35_27B = {
     "architectures": ["Qwen3_5ForConditionalGeneration"],
     "text_config": {

@@ -4,6 +4,7 @@ import pytest
 from models import (
     DEEPSEEK_V3,
     GEMMA_3_1B,
+    GEMMA_4_26B,
     GPT_OSS_20B,
     LLAMA_8B,
     NEMOTRON_3_NANO,
@@ -34,7 +35,7 @@ def test_the_parameters_are_those_that_are_published(config, total, active):
     ("config", "kib"),
     [
         (QWEN3_4B, 144.0), (DEEPSEEK_V3, 68.625), (GPT_OSS_20B, 24.0), (GEMMA_3_1B, 4.0), (QWEN35_27B, 64.0),
-        (NEMOTRON_3_NANO, 6.0), (QWEN3_30B_A3B, 96.0), (LLAMA_8B, 128.0),
+        (NEMOTRON_3_NANO, 6.0), (GEMMA_4_26B, 20.0), (QWEN3_30B_A3B, 96.0), (LLAMA_8B, 128.0),
     ],
 )  # fmt: skip
 def test_a_token_costs_what_public_tables_say(config, kib):

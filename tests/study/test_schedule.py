@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from made import failed, pair, step, whole
 
+from dyno.engine.failures import Cause
 from dyno.study.schedule import (
     LaunchPlan,
     Order,
@@ -116,3 +119,27 @@ def test_a_test_to_be_taken_again_is_still_owed():
     first = (step(0, "baseline", "startup"), step(0, "baseline", state="void", again=True))
     assert next_screen(ORDER, first, 1).tests == ("throughput",)
     assert next_screen(ORDER, (*first, step(0, "baseline")), 1).launch == 1
+
+
+def test_in_rounds_of_three_everyone_has_every_place_once_so_that_a_linear_drift_cancels():
+    steps, places = list(whole(0, "baseline")), dict.fromkeys(("baseline", "a", "b"), 0)
+    for place in range(9):
+        plan = next_confirm(("baseline", "a", "b"), 3, steps, 1)
+        places[plan.candidate] += place
+        steps += whole(plan.launch, plan.candidate, phase="confirm", pair=plan.pair)
+    assert next_confirm(("baseline", "a", "b"), 3, steps, 1) is None
+    assert set(places.values()) == {12}
+
+
+def test_what_others_are_compared_with_is_launched_again_in_the_block_that_needs_it():
+    order = Order(("a", "b"), TESTS, 7, against=(("b", "a"),))
+    done = [*whole(0, "baseline"), *whole(1, "a"), *whole(3, "baseline")]
+    second = [plan.candidate for plan in screen(order, block=2, steps=done)]
+    assert sorted(second[1:-1]) == ["a", "b"]
+
+
+def test_a_candidate_that_was_not_ready_in_time_when_it_warmed_is_not_launched_again():
+    late = failed(-1, "a", phase="warm")
+    late = replace(late, failure=replace(late.failure, cause=Cause.TIMEOUT))
+    assert "a" not in screen_order(ORDER, [late], 1)
+    assert "a" in screen_order(ORDER, [failed(-1, "a", phase="warm")], 1)

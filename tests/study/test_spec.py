@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from dyno.errors import InputError
-from dyno.study.spec import MORE_TESTS, TESTS, SpecFile, parse_spec, read_spec, spec_schema
+from dyno.study.spec import parse_spec
+from dyno.study.written import MORE_TESTS, TESTS, SpecFile, read_spec, spec_schema
 from dyno.workload import PRESETS
 
 

@@ -99,9 +99,11 @@ def rate_at(probes: Sequence[Probe], figure: str, clients: float) -> float | Non
     return float(np.interp(math.log(clients), np.log(list(known)), list(known.values())))
 
 
-def all_hold(probes: Sequence[Probe], limits: Sequence[Limit]) -> bool:
-    """Whether the search ended for another reason than a limit."""
-    return _bracket(probes, latency_limits(limits))[1] is None
+def ended_at(probes: Sequence[Probe], limits: Sequence[Limit]) -> int | None:
+    """Where a search ended for another reason than a limit: below the clients that only queue, else at the largest."""
+    low, high = _bracket(probes, latency_limits(limits))
+    seen = sorted({probe.concurrency for probe in probes})
+    return None if high is not None else seen[-2] if _flat(probes, 2) else low
 
 
 def capacity(probes: Sequence[Probe], limits: Sequence[Limit]) -> int:

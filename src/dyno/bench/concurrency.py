@@ -10,10 +10,10 @@ from dyno.bench.answer import Transcript
 from dyno.bench.capacity import (
     MOST_CLIENTS,
     Probe,
-    all_hold,
     capacity,
     crossing,
     curve,
+    ended_at,
     knee,
     next_near,
     next_probe,
@@ -27,6 +27,8 @@ from dyno.engine.metrics import Histogram
 from dyno.workload import MOST_TOKENS, THROUGHPUTS, Limit, Workload, latency_limits
 
 _TURNOVERS = 4  # requests of each client; the first of them meets an engine that is not yet full
+_TURNOVERS_NEAR = 3  # of a search in every launch
+_PROBE_S = 20.0  # a search in every launch does not climb to loads that would take longer
 _FEWEST = 12
 _FEWEST_FOR = {"p90": 20, "p95": 40, "p99": 100}  # so that a percentile is not simply the slowest request
 
@@ -49,13 +51,25 @@ def throughput_within(run: Run, start: int, most: int | None) -> ScenarioResult:
 
     Throughputs are those at the concurrency at which the first of the latencies reaches its limit (see `crossing`), 0
     when one client is too many; all other figures are of `chosen_concurrency`, the largest looked at that keeps the
-    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way.
+    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way: where more
+    clients only queue, at `most`, or where a larger load would take too long.
     """
-    most = min(most or MOST_CLIENTS, most_clients(run.workload))
-    parts, probes = _probed(run, "throughput", lambda probes: next_near(probes, run.limits, start, most))
+    at_most = min(most or MOST_CLIENTS, most_clients(run.workload))
+
+    def following(probes: Sequence[Probe]) -> int | None:
+        return next_near(probes, run.limits, start, min(at_most, affordable(probes)))
+
+    parts, probes = _probed(run, "throughput", following)
     figures = within_figures(probes, run.limits)
     _keep(run, parts, probes, figures)
     return capacity_result("throughput", parts, figures)
+
+
+def affordable(probes: Sequence[Probe]) -> int:
+    """The clients of a load that takes `_PROBE_S` at the rate of the newest one; what was looked at is affordable."""
+    rate = probes[-1].figures.get("request_throughput") if probes else None
+    largest = max((probe.concurrency for probe in probes), default=MOST_CLIENTS)
+    return MOST_CLIENTS if rate is None else max(largest, int(_PROBE_S * rate / _TURNOVERS_NEAR))
 
 
 def _probed(run: Run, test: str, following: Callable[[Sequence[Probe]], int | None]) -> tuple[list[Part], list[Probe]]:
@@ -64,7 +78,7 @@ def _probed(run: Run, test: str, following: Callable[[Sequence[Probe]], int | No
     parts: list[Part] = []
     while (clients := following(probes)) is not None:
         watch = WaitsWatch(clients)
-        load = probe_load(run.workload, clients, run.limits)
+        load = probe_load(run.workload, clients, run.limits, _TURNOVERS_NEAR if test == "throughput" else _TURNOVERS)
         parts.append(run.measure(f"{test}-{len(parts):02d}", load, watch))
         probes.append(probe_of(parts[-1]))
     return parts, probes
@@ -90,6 +104,8 @@ def capacity_result(test: str, parts: Sequence[Part], figures: Figures) -> Scena
 def within_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figures:
     """What the probes say about throughput at the limits."""
     clients, held = crossing(probes, limits), capacity(probes, limits)
+    if bound := ended_at(probes, limits):
+        clients, held = float(bound), bound
     chosen = held or min(probe.concurrency for probe in probes)
     figures: Figures = {name: curve(probes, name).get(chosen) for name in probes[0].figures}
     rates = {name: rate_at(probes, name, clients) if clients else 0.0 for name in THROUGHPUTS}
@@ -97,7 +113,7 @@ def within_figures(probes: Sequence[Probe], limits: tuple[Limit, ...]) -> Figure
         "capacity_concurrency": clients,
         "capacity_output_throughput": rates["output_throughput"],
         "chosen_concurrency": chosen,
-        "bound_concurrency": held if all_hold(probes, limits) else None,
+        "bound_concurrency": bound,
         "probes": len(probes),
     }  # fmt: skip
 
@@ -123,10 +139,10 @@ def most_clients(workload: Workload) -> int:
     return max(1, min(MOST_CLIENTS, MOST_TOKENS // (_TURNOVERS * (workload.input_len + workload.output_len))))
 
 
-def probe_load(workload: Workload, clients: int, limits: tuple[Limit, ...]) -> Load:
+def probe_load(workload: Workload, clients: int, limits: tuple[Limit, ...], turnovers: int = _TURNOVERS) -> Load:
     """Several turnovers of every client, and as many requests as the limits' percentiles ask for."""
     fewest = max([_FEWEST, *(_FEWEST_FOR.get(limit.name.partition("_")[2], 0) for limit in latency_limits(limits))])
-    return Load(clients, max(_TURNOVERS * clients, fewest), workload.input_len, workload.output_len, seed=0)
+    return Load(clients, max(turnovers * clients, fewest), workload.input_len, workload.output_len, seed=0)
 
 
 def probe_of(part: Part) -> Probe:

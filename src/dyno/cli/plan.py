@@ -18,7 +18,9 @@ def plan(
     settings: Annotated[
         Words, typer.Option("--set", metavar="FLAG=VALUE", help="A flag of vLLM; may be repeated.")
     ] = None,
-    limits: Annotated[Words, typer.Option("--limits", "--limit", metavar="NAME=VALUE", help="'vram=11 GiB'.")] = None,
+    limits: Annotated[
+        Words, typer.Option("--limits", "--limit", metavar="NAME=VALUE", help="'vram=11 GiB', 'ram=85 GB'.")
+    ] = None,
     workload: Annotated[Path | None, typer.Option(help="A workload as YAML.")] = None,
     input_len: Annotated[int | None, typer.Option(help="Prompt tokens.")] = None,
     output_len: Annotated[int | None, typer.Option(help="Tokens to generate.")] = None,

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dyno.plan.record import Candidate, Cell, Plan
+from dyno.predict.offload import Offload
 from dyno.units import format_bytes
 from dyno.workload import Workload
 
@@ -29,6 +30,8 @@ def show(plan: Plan, load: Workload | None) -> None:
     console.print(_bar(parts))
     for line in _lines(plan):
         console.print(Text(line))
+    for note in plan.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
     for reason in asked.rejected:
         console.print(Text(f"does not fit: {reason}", style="red"))
     if len(plan.candidates) > 1:
@@ -87,13 +90,19 @@ def _lines(plan: Plan) -> list[str]:
             f"give or take {format_bytes(memory.device_spread_bytes)}",
         ]
     lines.append(f"largest that fits: max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}")
-    if largest.kv_offloading_bytes is not None and plan.card:
-        per_16 = 16 * 2**30 / memory.kv_bytes_per_token if memory.kv_bytes_per_token else 0
-        lines.append(f"KV offloading: up to {format_bytes(largest.kv_offloading_bytes)} of the host's memory; "
-                     f"every 16 GiB hold {per_16:,.0f} tokens")  # fmt: skip
+    if plan.offload:
+        lines.append(_offload(plan.offload))
     lines.append(f"corrected by {plan.boots} starts seen" if plan.boots else "no start of this machine was seen yet: "
                  "the first one corrects these figures")  # fmt: skip
     return lines
+
+
+def _offload(sized: Offload) -> str:
+    shm = "" if sized.shm_bytes is None else f", /dev/shm has {format_bytes(sized.shm_bytes)} free"
+    return (f"KV offloading: at most {format_bytes(sized.safe_bytes)} ({sized.safe_tokens:,} tokens) of the host's "
+            f"{format_bytes(sized.ram_bytes)}: {format_bytes(sized.system_bytes)} for the system, "
+            f"{format_bytes(sized.used_bytes)} in use by others, {format_bytes(sized.engine_bytes)} for the engine"
+            f"{shm}; every 16 GiB hold {sized.step_tokens:,} tokens")  # fmt: skip
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:

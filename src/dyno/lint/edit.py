@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dyno.lint.case import Change, Setting
@@ -147,6 +147,11 @@ def _spelt(text: str, old: Item, new: Setting) -> str:
 
 
 def _flag(text: str, old: Item, new: Setting, name: str) -> str:
+    if isinstance(new.value, Mapping) and len(new.value) == 1:  # dotted, as several of them add up so
+        ((key, inner),) = new.value.items()
+        return _flag(
+            text, old, Setting(new.name, inner if isinstance(inner, str) else json.dumps(inner)), f"{name}.{key}"
+        )
     if isinstance(new.value, bool):
         return _quoted(old, ("--" if new.value else "--no-") + name)
     value = _value(text, old, new)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,4 +146,6 @@ def _fact(item: Item) -> tuple[bool, str, str]:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, Mapping):  # `--flag.key true` is text until vLLM reads it as JSON
+        return str({key: str(inner).lower() for key, inner in value.items()})
     return "unknown" if value is UNKNOWN else str(list(value) if isinstance(value, tuple) else value)

@@ -30,7 +30,35 @@ def _fp8_cache(value: Value) -> Settings:
     return (("kv_cache_dtype", value if isinstance(value, str) and value.startswith("fp8") else "fp8"),)
 
 
+def _constant(name: str, value: Value) -> Translate:
+    return lambda old: () if old is False else ((name, value),)
+
+
+def _key(flag: str, key: str) -> Translate:
+    """One key of a JSON flag, as `--flag.key value` writes it."""
+    return lambda value: ((flag, {key: True if value is None else value}),)
+
+
+def _task(value: Value) -> Settings:
+    """What --task said, as runner and converter."""
+    kinds = {"embedding": "embed", "embed": "embed", "classify": "classify", "score": "classify", "reward": "embed"}
+    if value in ("auto", "generate", "transcription"):
+        return (("runner", "auto" if value == "auto" else "generate"),)
+    return (("runner", "pooling"), ("convert", kinds[str(value)])) if value in kinds else ()
+
+
+def _graph_sizes(value: Value) -> Settings:
+    """One number was the largest size, several were the sizes."""
+    if isinstance(value, tuple) and len(value) == 1:
+        return (("max_cudagraph_capture_size", value[0]),)
+    return (("cudagraph_capture_sizes", value),)
+
+
 _V0 = "it belonged to the V0 engine"
+_NO_ADAPTERS = "prompt adapters are gone; LoRA adapters are not"
+_OUTPUTS = "it is a key of --structured-outputs-config"
+_EPLB = "it is a key of --eplb-config"
+_JSON = "structured_outputs_config"
 
 SUCCESSORS: Mapping[str, Successor] = {
     "swap_space": Successor("the V1 engine has no CPU swap: what is preempted is computed again; "
@@ -42,7 +70,50 @@ SUCCESSORS: Mapping[str, Successor] = {
     "use_v2_block_manager": Successor("it did nothing since 0.6.6"),
     "calculate_kv_scales": Successor("scales come from the checkpoint, else they are 1.0"),
     "quantized_kv_cache": Successor("the flag is --kv-cache-dtype", _fp8_cache, "kv_cache_dtype"),
+    **dict.fromkeys(("num_lookahead_slots", "scheduler_delay_factor", "multi_step_stream_outputs",
+                     "disable_async_output_proc", "tokenizer_pool_size", "tokenizer_pool_type",
+                     "tokenizer_pool_extra_config", "qlora_adapter_name_or_path"), Successor(_V0)),
+    **dict.fromkeys(("max_num_partial_prefills", "max_long_partial_prefills"),
+                    Successor("the V1 engine splits prompts by its budget of tokens alone")),
+    "disable_frontend_multiprocessing": Successor("the engine always has a process of its own"),
+    "expand_tools_even_if_tool_choice_none": Successor("that is what happens by default"),
+    "override_attention_dtype": Successor("attention follows --dtype"),
+    "chat_template_text_format": Successor("it is --chat-template-content-format now",
+                                           _rename("chat_template_content_format"), "chat_template_content_format"),
+    **dict.fromkeys(("enable_prompt_adapter", "max_prompt_adapters", "max_prompt_adapter_token", "prompt_adapters"),
+                    Successor(_NO_ADAPTERS)),
+    **dict.fromkeys(("lora_extra_vocab_size", "enable_lora_bias", "long_lora_scaling_factors"),
+                    Successor("the V1 engine's LoRA has no such thing")),
+    **dict.fromkeys(("speculative_disable_mqa_scorer", "disable_logprobs_during_spec_decoding",
+                     "spec_decoding_acceptance_method", "typical_acceptance_sampler_posterior_threshold",
+                     "typical_acceptance_sampler_posterior_alpha"), Successor(_V0)),
+    "disable_log_requests": Successor("requests are logged only with --enable-log-requests"),
+    "device": Successor("the platform is found by itself"),
+    "enable_reasoning": Successor("--reasoning-parser alone turns it on"),
+    "quantization_param_path": Successor("scales come from the checkpoint"),
+    "logits_processor_pattern": Successor(_V0),
+    "worker_use_ray": Successor("the flag is --distributed-executor-backend",
+                                _constant("distributed_executor_backend", "ray"), "distributed_executor_backend"),
+    "task": Successor("it is --runner and --convert now", _task, "runner"),
+    "cuda_graph_sizes": Successor("it is --cudagraph-capture-sizes now", _graph_sizes, "cudagraph_capture_sizes"),
+    "disable_mm_preprocessor_cache": Successor("the cache has a size now", _constant("mm_processor_cache_gb", "0"),
+                                               "mm_processor_cache_gb"),
+    "enable_multimodal_encoder_data_parallel": Successor("it is --mm-encoder-tp-mode now",
+                                                         _constant("mm_encoder_tp_mode", "data"), "mm_encoder_tp_mode"),
+    "guided_decoding_backend": Successor(_OUTPUTS, _key(_JSON, "backend"), _JSON),
+    "guided_decoding_disable_fallback": Successor(_OUTPUTS, _key(_JSON, "disable_fallback"), _JSON),
+    "guided_decoding_disable_any_whitespace": Successor(_OUTPUTS, _key(_JSON, "disable_any_whitespace"), _JSON),
+    "guided_decoding_disable_additional_properties": Successor(_OUTPUTS, _key(_JSON, "disable_additional_properties"),
+                                                               _JSON),
+    "num_redundant_experts": Successor(_EPLB, _key("eplb_config", "num_redundant_experts"), "eplb_config"),
+    "eplb_window_size": Successor(_EPLB, _key("eplb_config", "window_size"), "eplb_config"),
+    "eplb_step_interval": Successor(_EPLB, _key("eplb_config", "step_interval"), "eplb_config"),
+    "eplb_log_balancedness": Successor(_EPLB, _key("eplb_config", "log_balancedness"), "eplb_config"),
+    "override_pooler_config": Successor("it is --pooler-config now", _rename("pooler_config"), "pooler_config"),
+    "rope_scaling": Successor("it is a part of --hf-overrides, under the name that the model's config.json has"),
+    "rope_theta": Successor("it is a part of --hf-overrides, under the name that the model's config.json has"),
 }  # fmt: skip
+UNDECIDED = ("rope_scaling", "rope_theta")  # a successor that only a person can write
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +128,9 @@ class Moved:
 VARIABLES: Mapping[str, Moved] = {
     "VLLM_ATTENTION_BACKEND": Moved("it is a flag now", "attention_backend", lambda value: _backend(value)),
     "VLLM_USE_V1": Moved("V1 is the only engine"),
+    "VLLM_ALL2ALL_BACKEND": Moved("it is a flag now", "all2all_backend"),
+    "VLLM_ALLOW_DEPRECATED_BLOCK_MANAGER_V1": Moved("there is only one block manager"),
+    "VLLM_USE_TRITON_FLASH_ATTN": Moved("the backend is chosen by --attention-backend"),
 }  # fmt: skip
 
 _GONE_BACKENDS = {"XFORMERS", "ROCM_FLASH", "DUAL_CHUNK_FLASH_ATTN"}
@@ -113,6 +187,13 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
                        "int8": ("int8_per_token_head",), "bfloat16": ("auto",), "fp8e4m3": ("fp8",), "e4m3": ("fp8",)},
     "dtype": {"fp16": ("float16",), "bf16": ("bfloat16",), "fp32": ("float32",), "fp8": ("auto",)},
 }  # fmt: skip
+
+# What neither parser nor field says, and a class behind them does.
+CHOICES: Mapping[str, tuple[str, ...]] = {"optimization_level": ("0", "1", "2", "3")}
+OBJECTS = ("hf_overrides",)  # text for the parser, JSON for what reads it
+
+# A list that is looked into only with another flag.
+LOOKED_UP_WITH: Mapping[str, str] = {"tool_call_parser": "enable_auto_tool_choice"}
 
 # Flags that became keys of --speculative-config.
 SPECULATIVE: Mapping[str, str] = {

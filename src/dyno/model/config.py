@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError
-from dyno.model.architectures import Shape, Sizes, describe
+from dyno.model.architectures import describe
 from dyno.model.fields import MOST, Fields
+from dyno.model.layers import Shape, Sizes
 from dyno.model.quantization import read_quantization
 from dyno.model.spec import ModelSpec
 
@@ -73,6 +74,9 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
     except ValueError as error:
         raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
     shape, unknown = _shape(config, fields, where)
+    method, quantized = config.quantization_config.quant_method, read_quantization(fields.get("quantization_config"))
+    if method and not quantized and not unknown:
+        shape, unknown = Shape((), (), 0), f"its quantization {method} is not one whose width Dyno knows"
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),
@@ -85,7 +89,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         num_key_value_heads=config.num_key_value_heads or config.num_attention_heads,
         head_dim=_head_dim(config),
         dtype=config.dtype,
-        quantization=config.quantization_config.quant_method,
+        quantization=method,
         has_weights=has_weights,
         intermediate_size=shape.intermediate_size,
         num_experts=shape.num_experts,
@@ -96,7 +100,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         multimodal=any(name in fields for name in ("vision_config", "audio_config")),
         caches=shape.caches,
         weights=shape.weights,
-        quantized=read_quantization(fields.get("quantization_config")),
+        quantized=quantized,
         unknown=unknown,
     )
 

@@ -23,9 +23,11 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "engine_version": ".".join(map(str, plan.asked.setup.release)),
         **_candidate(plan.asked),
         "largest": asdict(plan.largest),
+        "offload": None if plan.offload is None else asdict(plan.offload),
         "candidates": [_candidate(each) for each in plan.candidates[1:]],
         "grid": [asdict(cell) for cell in plan.grid],
         "boots": plan.boots,
+        "notes": list(plan.notes),
     }  # fmt: skip
 
 

@@ -11,17 +11,15 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
-from dyno.predict.setup import GIB, Release, resolve
+from dyno.predict.offload import ENGINE_BYTES, size_offload
+from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
+from dyno.workload import Limit
 
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 _SHORTEST_ROW = 2048
-
-# What is kept of the host's memory: the system's share, and what an engine's own processes have resident (measured 3.6
-# to 3.9 GiB on an H200 with vLLM 0.26).
-SYSTEM_BYTES, ENGINE_BYTES = 4 * GIB, 4 * GIB
 
 # Changes that people try first, and why.
 CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
@@ -34,7 +32,7 @@ CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything that a plan depends on. `vram_bytes` is a limit on what is in use when ready."""
+    """Everything that a plan depends on. Of the limits, those on memory are kept here."""
 
     model: ModelSpec
     args: EngineArgs
@@ -42,7 +40,8 @@ class Question:
     card: Card | None
     host: Host = field(default_factory=Host)
     boots: Sequence[Boot] = ()
-    vram_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -58,8 +57,18 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
     others.sort(key=lambda each: (bool(each.rejected), -each.memory.max_concurrency))
-    return Plan(model, question.card, question.host, (asked, *others), _largest(question),
-                _grid(asked) if grid else (), len(question.boots))  # fmt: skip
+    offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
+    return Plan(model, question.card, question.host, (asked, *others), _largest(question), offload, cells,
+                len(question.boots), (*question.notes, *_notes(question)))  # fmt: skip
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    model = question.model
+    if model.multimodal and not model.stored:
+        return (
+            "weights and activations of its image or audio encoder are not in these figures: only its headers tell",
+        )
+    return ()
 
 
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
@@ -68,9 +77,9 @@ def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     memory = predict_memory(setup, question.boots, question.host)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
-    if question.vram_bytes is not None and memory.device_used_bytes > question.vram_bytes:
-        reasons.append(f"limit vram {format_bytes(question.vram_bytes)}: {format_bytes(memory.device_used_bytes)} "
-                       "would be in use when ready")  # fmt: skip
+    taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
+    reasons += [f"limit {limit.name} {format_bytes(limit.bound)}: {format_bytes(taken[limit.name])} would be in use"
+                for limit in question.limits if taken.get(limit.name, 0) > limit.bound]  # fmt: skip
     return Candidate(name, args, setup, memory, tuple(reasons))
 
 
@@ -112,16 +121,7 @@ def _largest(question: Question) -> Largest:
     return Largest(
         kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings),
         kv_cache.largest(sequences, MOST_SEQUENCES),
-        _offload(question.host),
     )
-
-
-def _offload(host: Host) -> int | None:
-    """What of the host's memory can hold offloaded KV blocks: it must fit /dev/shm and leave the system its share."""
-    if host.ram_free_bytes is None:
-        return None
-    room = host.ram_free_bytes - SYSTEM_BYTES - ENGINE_BYTES
-    return max(0, room if host.shm_free_bytes is None else min(room, host.shm_free_bytes))
 
 
 def _grid(asked: Candidate) -> tuple[Cell, ...]:

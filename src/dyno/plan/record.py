@@ -6,6 +6,7 @@ from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import Card
 from dyno.model.spec import ModelSpec
 from dyno.predict.memory import Host, Memory
+from dyno.predict.offload import Offload
 from dyno.predict.setup import Setup
 
 
@@ -26,7 +27,6 @@ class Largest:
 
     max_model_len: int
     max_num_seqs: int
-    kv_offloading_bytes: int | None = None  # None where the host's memory is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,10 @@ class Plan:
     host: Host
     candidates: tuple[Candidate, ...]
     largest: Largest
+    offload: Offload | None = None  # None where the host's memory is not known
     grid: tuple[Cell, ...] = ()
     boots: int = 0  # that corrected it
+    notes: tuple[str, ...] = ()  # what a figure assumes
 
     @property
     def asked(self) -> Candidate:

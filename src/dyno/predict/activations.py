@@ -6,12 +6,14 @@ which holds a copy of the embedding.
 """
 
 from dataclasses import replace
+from math import ceil
 
 from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
 from dyno.predict.weights import allocated
 
 _BYTES = 2  # of an activation
+_COMBO_KERNELS = (0, 12)  # the first release with torch 2.9
 _HOPPER_WORKSPACE, _WORKSPACE = 32 * MIB, 8_519_680  # torch's cuBLAS workspace by default
 _MLA_WORKSPACE_TOKENS = 64 * 1024
 _FLASHINFER_WORKSPACE = 394 * MIB  # VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE
@@ -24,7 +26,8 @@ def activation_bytes(setup: Setup, *, cold: bool) -> int:
     if not cold or setup.eager:
         return max(running, logits_bytes(setup))
     flush = (setup.card.l2_bytes if setup.card else None) or 0  # what a benchmark empties the L2 cache with
-    return max(running + flush, benchmark_bytes(setup), logits_bytes(setup))
+    compiling = benchmark_bytes(setup) if setup.release >= _COMBO_KERNELS else 0
+    return max(running + flush, compiling, logits_bytes(setup))
 
 
 def forward_bytes(setup: Setup, *, profiling: bool = True) -> int:
@@ -72,7 +75,8 @@ def kept_bytes(setup: Setup) -> int:
     forward = forward_bytes(replace(setup, max_num_batched_tokens=tokens), profiling=False)
     flashinfer = _FLASHINFER_WORKSPACE if _uses_flashinfer(setup) else 0
     latents = allocated(_context_tokens(setup) * setup.model.caches[0].head_dim * _BYTES) if setup.model.uses_mla else 0
-    return workspace_bytes(setup) + sampler_buffer_bytes(setup) + forward + flashinfer + latents
+    tables = 2 * 4 * setup.max_num_seqs * ceil(setup.max_model_len / setup.block_size)  # of blocks, int32, and a copy
+    return workspace_bytes(setup) + sampler_buffer_bytes(setup) + forward + flashinfer + latents + tables
 
 
 def workspace_bytes(setup: Setup) -> int:

@@ -38,8 +38,8 @@ HOPPER = Constants(
     graph_layer=0.19 * MIB,
     graph_token=25.4 / 36,
     graph_off=0.25,
-    kept=17 * MIB,
-    kept_logit=9.5,
+    kept=23 * MIB,
+    kept_logit=9.3,
     kept_off=80 * MIB,
 )
 

@@ -8,8 +8,10 @@ from statistics import fmean
 from dyno.predict.constants import HOPPER, MIB, Constants
 from dyno.predict.terms import Boot, graph_bytes, graph_features, kept_off, other_off, sampled
 
-# Nothing is surer than this of a model that was not seen; and this counts a start that was not, towards what was known.
-_LEAST_OTHER, _LEAST_GRAPH, _LEAST_KEPT, _PRIOR = 12 * MIB, 0.06, 25 * MIB, 0.5
+# Nothing is surer than this of a model that was not seen.
+_LEAST_OTHER, _LEAST_GRAPH, _LEAST_KEPT = 12 * MIB, 0.06, 25 * MIB
+# What was known counts as so many starts, or so much of one start's error over the factor's own.
+_OTHER_KNOWN, _GRAPH_KNOWN, _KEPT_KNOWN = 0.5, (0.2, 0.2), (0.1, 1.2)
 
 
 def fit(boots: Sequence[tuple[str, Boot]], known: Constants = HOPPER) -> Constants:
@@ -26,7 +28,7 @@ def fit(boots: Sequence[tuple[str, Boot]], known: Constants = HOPPER) -> Constan
 def _mean(offs: Sequence[float], least: float) -> tuple[float, float]:
     if not offs:
         return 0.0, 4 * least
-    mean = sum(offs) / (len(offs) + _PRIOR)
+    mean = sum(offs) / (len(offs) + _OTHER_KNOWN)
     return mean, max(least, _deviation([off - mean for off in offs]))
 
 
@@ -43,7 +45,7 @@ def _graphs(boots: Sequence[Boot], known: Constants) -> Constants:
         took = float(boot.facts.graph_bytes or 0)
         rows.append([known.graph_layer * sizes / took, known.graph_token * tokens / took])
         wanted.append(1.0)
-    layer, token = _positive(rows, wanted)
+    layer, token = _positive(rows, wanted, _GRAPH_KNOWN)
     found = replace(known, graph_layer=known.graph_layer * layer, graph_token=known.graph_token * token)
     left = [log(boot.facts.graph_bytes / graph_bytes(boot.setup, found)) for boot in boots if boot.facts.graph_bytes]
     return replace(found, graph_off=max(_LEAST_GRAPH, _deviation(left)) if left else known.graph_off)
@@ -56,15 +58,15 @@ def _kept(boots: Sequence[Boot], known: Constants) -> Constants:
         share = known.kept_logit * sampled(boot.setup)
         rows.append([known.kept / MIB / 100, share / MIB / 100])
         wanted.append((known.kept + share + off) / MIB / 100)  # beyond what is known of it
-    base, logit = _positive(rows, wanted)
+    base, logit = _positive(rows, wanted, _KEPT_KNOWN)
     found = replace(known, kept=known.kept * base, kept_logit=known.kept_logit * logit)
     left = [off for boot, _ in told if (off := kept_off(boot, found)) is not None]
     return replace(found, kept_off=max(_LEAST_KEPT, _deviation(left)) if left else known.kept_off)
 
 
-def _positive(rows: list[list[float]], wanted: list[float]) -> tuple[float, float]:
+def _positive(rows: list[list[float]], wanted: list[float], known: tuple[float, float]) -> tuple[float, float]:
     """Two factors, not negative, drawn towards 1."""
     from scipy.optimize import nnls
 
-    found, _ = nnls([*rows, [_PRIOR, 0.0], [0.0, _PRIOR]], [*wanted, _PRIOR, _PRIOR])
+    found, _ = nnls([*rows, [known[0], 0.0], [0.0, known[1]]], [*wanted, *known])
     return float(found[0]), float(found[1])

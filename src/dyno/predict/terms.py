@@ -69,10 +69,21 @@ def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
         weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
         other=_other(setup, known),
-        graphs=Term(graphs := graph_bytes(setup, known), known.graph_off * graphs),
-        context=Term(known.context, known.context_off),
+        graphs=Term(graphs := graph_bytes(setup, known), hypot(known.graph_off * graphs, _estimate_spread(setup))),
+        context=_context(setup, known),
         kept=Term(known.kept + known.kept_logit * sampled(setup) + kept_bytes(setup), known.kept_off),
     )
+
+
+def _estimate_spread(setup: Setup) -> float:
+    """Where graphs are budgeted, vLLM's own estimate of them is what counts, which is off too."""
+    return 60 * MIB if setup.graphs_budgeted else 0.0
+
+
+def _context(setup: Setup, known: Constants) -> Term:
+    """With several cards also NCCL's buffers and those of vLLM's own all-reduce, before vLLM first looks."""
+    links = _LINKS if setup.tensor_parallel > 1 else Term(0)
+    return Term(known.context + links.nbytes, hypot(known.context_off, links.spread))
 
 
 def _other(setup: Setup, known: Constants) -> Term:
@@ -81,6 +92,8 @@ def _other(setup: Setup, known: Constants) -> Term:
     return Term(known.other + held.nbytes, hypot(known.other_off, held.spread))
 
 
+_MEASURED = (0, 26)
+_LINKS = Term(350 * MIB, 200 * MIB)  # nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
 
 
@@ -88,7 +101,8 @@ def _activation_spread(setup: Setup) -> float:
     """How far the peak's formula is off: little where it was measured, dense layers, compiled."""
     model = setup.model
     plain = not (model.num_experts or model.uses_mla or model.is_hybrid or model.multimodal)
-    return (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+    off = (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+    return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
 
 
 def graph_features(setup: Setup) -> tuple[float, float]:

@@ -29,6 +29,7 @@ def weights_bytes(setup: Setup) -> int:
     rounded = sum(group.count * allocated(_tensor_bytes(setup, group)) for group in model.weights)
     stored = _stored_bytes(setup) if model.stored and not setup.online else None
     leftover = _ONLINE_LEFTOVER * model.num_hidden_layers if setup.online else 0
+    leftover += _expanding_bytes(setup)
     return round((exact if stored is None else stored) + (rounded - exact) + _rotary_bytes(model) + leftover)
 
 
@@ -36,6 +37,15 @@ def element_bytes(dtype: str) -> int:
     """Bytes of a weight that is not quantized: vLLM serves float32 checkpoints in 16 bits unless it is told not to."""
     del dtype
     return 2
+
+
+def _expanding_bytes(setup: Setup) -> float:
+    """What makes keys and values out of an MLA latent is kept in 16 bits too where it is quantized."""
+    model = setup.model
+    if not model.uses_mla or not (setup.online or model.quantized):
+        return 0
+    rows = model.num_attention_heads * model.mla_expanded_dim
+    return sum(2 * group.parameters / setup.tensor_parallel for group in model.weights if group.rows == rows)
 
 
 def _tensor_bytes(setup: Setup, group: Weights) -> float:

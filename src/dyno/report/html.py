@@ -65,7 +65,8 @@ def _tail(step: Step, logs: Mapping[str, str]) -> str:
 def _start_facts(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     """One line per configuration: the facts of its first start."""
     for row in outcome.rows:
-        starts = (step.facts for step in outcome.steps if step.candidate == row.candidate.name and step.facts)
+        starts = (step.facts for step in outcome.steps
+                  if step.candidate == row.candidate.name and step.facts and step.phase != "warm")  # fmt: skip
         if first := next(starts, None):
             yield (row.candidate.name, *(_shown(getattr(first, name), show) for name, show in _FACTS.values()))
 

@@ -4,15 +4,17 @@ import re
 
 from dyno.report.findings import audit_sentence, note_lines, void_lines
 from dyno.report.matrix import WORDS, matrix_table
-from dyno.report.tables import Cells, decision_table, tables
+from dyno.report.tables import Cells, decision_table
 from dyno.report.wording import (
     also_fast,
     failure_line,
     failures,
     recommendation,
     setting,
+    spent_sentence,
     verdict_sentence,
 )
+from dyno.report.workloads import all_tables
 from dyno.study.outcome import Outcome
 
 
@@ -25,11 +27,12 @@ def render_markdown(outcome: Outcome) -> str:
         parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
     parts.append(_table(*matrix_table(outcome)))
     decision = [decision_table(outcome.decision)] if outcome.decision else []
-    for table in (*decision, *tables(outcome).values()):
+    for table in (*decision, *all_tables(outcome).values()):
         parts += [f"**{table.title}.** {_plain(table.caption)}", _table(table.headers, table.rows, table.words)]
     failed = [failure_line(step) for step in failures(outcome)]
     remarks = [
         audit_sentence(outcome),
+        *filter(None, [spent_sentence(outcome)]),
         *(f"void: {line}" for line in void_lines(outcome)),
         *failed,
         *note_lines(outcome),

@@ -32,7 +32,7 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
         "Prefix reuse ms, hits": _prefix_reuse,
         "Memory GiB": _memory,
         "KV tokens": lambda row: number(figure(row, "memory", "kv_cache_tokens")),
-        "vs baseline": lambda row: f"x{row.ratio:.2f}" if row.ratio and len(outcome.rows) > 1 else NOTHING,
+        "vs baseline": lambda row: _ratio(row) if len(outcome.rows) > 1 else NOTHING,
         "Limits": limits_text,
         "State": lambda row: state_text(row, outcome),
     }
@@ -44,6 +44,13 @@ def matrix_table(outcome: Outcome) -> tuple[tuple[str, ...], tuple[tuple[str, ..
 def figure(row: Row, scenario: str, name: str) -> float | None:
     """A figure of a row's scenario, None when it was not measured."""
     return row.metrics.get(scenario, {}).get(name)
+
+
+def _ratio(row: Row) -> str:
+    """Over all workloads; to another candidate where one is named."""
+    if not row.ratio:
+        return NOTHING
+    return f"x{row.ratio:.2f}" + (f" of {row.candidate.against}" if row.candidate.against else "")
 
 
 def _throughput(row: Row) -> str:

@@ -7,7 +7,8 @@ from dyno.report.evidence import Evidence, Side
 from dyno.report.figures import charts
 from dyno.report.overtime import load_charts, soak_charts, sustained_charts
 from dyno.report.saturation import concurrency_charts, latency_charts
-from dyno.report.tables import Table, tables
+from dyno.report.tables import Table
+from dyno.report.workloads import all_tables
 from dyno.study.outcome import Outcome
 
 
@@ -24,8 +25,10 @@ class Section:
 
 def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
     """Those that have something to show, in order."""
-    sides, made = evidence.sides, tables(outcome)
+    sides, made = evidence.sides, all_tables(outcome)
     parts = [
+        _of_test(made.get("confirmed"), ()),
+        _of_test(made.get("workloads"), ()),
         Section("Every launch", "Each mark is one launch of an engine.", charts=_launches(outcome), marks=True),
         _of_test(made.get("throughput"), ()),
         _of_test(made.get("concurrency"), concurrency_charts(sides)),

@@ -9,15 +9,17 @@ from rich.text import Text
 
 from dyno.report.findings import audit_sentence, note_lines, void_lines
 from dyno.report.matrix import NOTHING, WORDS, is_recommended, limits_text, matrix_table
-from dyno.report.tables import Table, decision_table, tables
+from dyno.report.tables import Table, decision_table
 from dyno.report.wording import (
     also_fast,
     failure_line,
     failures,
     recommendation,
     setting,
+    spent_sentence,
     verdict_sentence,
 )
+from dyno.report.workloads import all_tables
 from dyno.study.outcome import Outcome, Row
 
 # Columns that go, one after the other, until the table fits the terminal. What decides stays.
@@ -31,7 +33,9 @@ def render_terminal(outcome: Outcome, console: Console) -> None:
     console.print(Text(setting(outcome), style="dim"))
     _print_matrix(outcome, console)
     decision = [decision_table(outcome.decision)] if outcome.decision else []
-    longer = {test: made for test, made in tables(outcome).items() if test != "throughput" or len(outcome.rows) <= 2}
+    longer = {
+        test: made for test, made in all_tables(outcome).items() if test != "throughput" or len(outcome.rows) <= 2
+    }
     for made in (*decision, *longer.values()):
         _print_table(made, console)
     _print_verdict(outcome, console)
@@ -60,6 +64,8 @@ def _print_findings(outcome: Outcome, console: Console) -> None:
         console.print(Text(f"void: {line}", style=_STATE_STYLES["void"]))
     for step in failures(outcome):
         console.print(Text(failure_line(step), style=_STATE_STYLES["failed"]))
+    if spent := spent_sentence(outcome):
+        console.print(Text(spent, style="dim"))
     for note in note_lines(outcome):
         console.print(Text(f"Note: {note}"))
 

@@ -3,6 +3,7 @@
 from dyno.hardware.spec import Gpu, Hardware
 from dyno.report.matrix import number
 from dyno.study.outcome import Outcome, Row
+from dyno.study.spent import spent
 from dyno.study.trial import Step
 from dyno.units import format_bytes, format_seconds
 from dyno.verdict.compare import Comparison
@@ -16,7 +17,11 @@ def verdict_sentence(outcome: Outcome) -> str:
         return "One configuration was measured; it was compared with nothing."
     if verdict is None:
         return "No verdict: no candidate was confirmed against the baseline."
-    return " ".join(_sentence(each) for each in outcome.verdicts or (verdict,))
+    altering = {row.candidate.name for row in outcome.rows if row.candidate.alters_output}
+    means = [each for each in outcome.confirmed if each.metric == outcome.objective.name]
+    if len(means) < 2:
+        return " ".join(_sentence(each) for each in outcome.verdicts or (verdict,))
+    return " ".join(_sentence(each) + " Its accuracy was not tested." * (each.candidate in altering) for each in means)
 
 
 def _sentence(verdict: Comparison) -> str:
@@ -86,7 +91,7 @@ def capacity_text(outcome: Outcome, row: Row) -> str:
     if not outcome.at_limits or rate is None or clients is None:
         return ""
     where = f"at {number(clients)} client{'' if clients == 1 else 's'}" if clients else "with no client"
-    more = " (more clients only queue)" if figures.get("bound_concurrency") else ""
+    more = " (more were of no use, or not tried)" if figures.get("bound_concurrency") else ""
     return f"{number(rate)} tokens/s {where} within {within_text(outcome)}{more}"
 
 
@@ -96,13 +101,26 @@ def also_fast(outcome: Outcome) -> str | None:
     return f"Also fast: {other.candidate.name}. {other.why}" if other else None
 
 
+def spent_sentence(outcome: Outcome) -> str | None:
+    """Minutes that went into starting engines, against those in which something was measured."""
+    made = spent(outcome.steps)
+    if made.measuring_share is None:
+        return None
+    warming = f"{format_seconds(made.warming_s)} warming, " if made.warming_s else ""
+    return (f"Time: {warming}{format_seconds(made.starting_s)} starting engines, {format_seconds(made.measuring_s)} "
+            f"measuring: {made.measuring_share:.0%} of it measured.")  # fmt: skip
+
+
 def setting(outcome: Outcome) -> str:
     """What was measured, on what, in one line."""
     load = outcome.workload
     within = within_text(outcome)
     clients = f"as many at a time as keep {within}" if within else f"{load.concurrency} at a time"
-    return (f"{outcome.model} on {outcome.engine}, {outcome.machine.kind}; {load.name}: {load.input_len} tokens in, "
-            f"{load.output_len} out, {clients}; objective {outcome.objective.name}")  # fmt: skip
+    told = f"{load.name}: {load.input_len} tokens in, {load.output_len} out, {clients}"
+    if len(outcome.loads) > 1:
+        told = f"workloads {', '.join(each.name for each in outcome.loads.values())}"
+    return (f"{outcome.model} on {outcome.engine}, {outcome.machine.kind}; {told}; "
+            f"objective {outcome.objective.name}")  # fmt: skip
 
 
 def failures(outcome: Outcome) -> tuple[Step, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from dyno.engine.catalog import Catalog
 from dyno.engine.environment import Environment
-from dyno.errors import InputError, nearest
+from dyno.errors import InputError
 
 ALL = "all"
 
@@ -35,8 +35,8 @@ def backend_changes(names: Sequence[str], environment: Environment, catalog: Cat
         names = offered
     wanted = list(dict.fromkeys(name.upper() for name in names))
     if environment.platform in _IGNORES_OTHERS and (alien := [name for name in wanted if name not in offered]):
-        raise InputError(*(f"--backends: {engine} would pass over {name} and use {', '.join(offered)}"
-                           f"{nearest(name, offered)}" for name in alien))  # fmt: skip
+        raise InputError(*(f"--backends: {engine} would pass over {name} and use {', '.join(offered)}; name that or an "
+                           "engine of another platform" for name in alien))  # fmt: skip
     return {name: f"--attention-backend {name}" if flag else f"VLLM_ATTENTION_BACKEND={name}" for name in wanted}
 
 

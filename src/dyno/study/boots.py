@@ -51,11 +51,16 @@ def keep_starts(journal: Journal) -> None:
 
 
 def _ready(journal: Journal) -> Iterator[tuple[Candidate, Step]]:
-    """The first start of each candidate: it compiled, as the first start of a plan's engine will."""
+    """The first start of each candidate with its own KV cache: one that only warmed had the smallest."""
     seen: set[str] = set()
     candidates = {candidate.name: candidate for candidate in journal.study.candidates}
     for step in journal.steps:
-        if step.facts is not None and step.candidate in candidates and step.candidate not in seen:
+        if (
+            step.facts is not None
+            and step.phase != "warm"
+            and step.candidate in candidates
+            and step.candidate not in seen
+        ):
             seen.add(step.candidate)
             yield candidates[step.candidate], step
 

@@ -12,8 +12,8 @@ from dyno.engine.environment import Environment
 from dyno.errors import DynoError, InputError
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
-from dyno.study.spec import SpecFile
 from dyno.study.trial import Candidate, Step
+from dyno.study.written import SpecFile
 from dyno.verdict.compare import Comparison
 
 if TYPE_CHECKING:

@@ -50,11 +50,18 @@ class Session:
     device_uuid: str | None
     others: tuple[Environment, ...] = ()  # environments that candidates name
     bounds: Callable[[EngineArgs], PhysicalBounds] = lambda _: PhysicalBounds()
+    model: str = ""  # where the model is on this host, by its whole path; "" where it was when the study began
 
     def engine_of(self, candidate: Candidate) -> Environment:
         """The environment that a candidate is launched in."""
         named = (other for other in self.others if other.name == candidate.engine)
         return next(named, self.environment)
+
+    def here(self, candidate: Candidate) -> Candidate:
+        """The candidate with the model where this host has it."""
+        if not Path(self.model).is_absolute():
+            return candidate
+        return replace(candidate, args=replace(candidate.args, model=self.model))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
 from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
-from dyno.study.spec import SpecFile, StudySpec, parse_spec
+from dyno.study.spec import StudySpec, parse_spec
 from dyno.study.trial import Candidate
+from dyno.study.written import SpecFile
 from dyno.verdict.limits import refuse_unmeasurable
 from dyno.workload import LONG_OUTPUT, length_of
 
@@ -102,7 +103,7 @@ def _candidates(
     spec: StudySpec, catalog: Catalog, environment: Environment, card: Gpu | None, model: ModelSpec | None, lean: bool
 ) -> tuple[Candidate, ...]:
     problems: list[str] = []
-    path = _path(spec)
+    path = model_path(spec)
     baseline = _named(problems, "baseline", lambda: _whole(spec.baseline, spec, catalog, path))
     pinned = _named(problems, "pinned", lambda: parse_changes(spec.pinned, catalog, path))
     changes = (
@@ -139,7 +140,7 @@ def _sides(spec: StudySpec, catalog: Catalog, other: Environment, lean: bool) ->
 
 
 def _side(name: str, text: str, spec: StudySpec, catalog: Catalog, lean: bool) -> Candidate:
-    path = _path(spec)
+    path = model_path(spec)
     whole, pinned = _whole(text, spec, catalog, path), parse_changes(spec.pinned, catalog, path)
     if lean:
         whole = EngineArgs(path, (("enforce_eager", True),)).overlay(whole)
@@ -147,7 +148,7 @@ def _side(name: str, text: str, spec: StudySpec, catalog: Catalog, lean: bool) -
     return replace(made, name=name, reason="")
 
 
-def _path(spec: StudySpec) -> str:
+def model_path(spec: StudySpec) -> str:
     """A folder by its whole path, as engines start elsewhere; an id as it is, as vLLM finds it in the hub's cache."""
     folder = Path(spec.model).expanduser()
     return str(folder.absolute()) if folder.is_dir() else spec.model

@@ -167,7 +167,7 @@ def _launch(session: Session, journal: Journal, plan: LaunchPlan, clock: _Clock)
     started = time.monotonic()
     if journal.steps and clock.at_first_launch:
         clock.note(session.folder, f"Went on after an interruption, {len(journal.steps)} tests finished.")
-    candidate = next(each for each in journal.study.candidates if each.name == plan.candidate)
+    candidate = session.here(next(each for each in journal.study.candidates if each.name == plan.candidate))
     clock.tell("launch", plan, candidate.args.changes() or "vLLM's defaults")
     Launch(session, plan, candidate, lambda kind, text: clock.tell(kind, plan, text)).take()
     clock.launched(time.monotonic() - started)

@@ -23,7 +23,8 @@ from dyno.study.journal import (
 )
 from dyno.study.outcome import Outcome, judge
 from dyno.study.prepare import Prepared
-from dyno.study.spec import SpecFile, StudySpec, parse_spec
+from dyno.study.spec import StudySpec, parse_spec
+from dyno.study.written import SpecFile
 
 STUDIES = Path("studies")
 

@@ -16,7 +16,7 @@ from dyno.study.boots import keep_starts
 from dyno.study.bounds import decode_bounds
 from dyno.study.journal import read_journal
 from dyno.study.launch import Session
-from dyno.study.prepare import Prepared, card_for
+from dyno.study.prepare import Prepared, card_for, model_path
 from dyno.study.progress import Watch
 from dyno.study.runner import run_study
 from dyno.study.store import check_resumable, create_study, enter_block, free_folder, make_folder, spec_of
@@ -71,5 +71,7 @@ def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, hos
     model = journal.study.model
     stored = weights_bytes(Path(model.path)) if model.path else None
     bounds = partial(decode_bounds, model, stored, gpu_bandwidth(device) if device else None)
-    session = Session(folder, spec_of(journal), environment, model.vocab_size, block, device, tuple(others), bounds)
+    spec = spec_of(journal)
+    session = Session(folder, spec, environment, model.vocab_size, block, device, tuple(others), bounds,
+                      model_path(spec))  # fmt: skip
     keep_starts(run_study(session, watch))

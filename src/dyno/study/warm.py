@@ -36,7 +36,7 @@ Tell = Callable[[ProgressKind, LaunchPlan, str], None]
 
 
 def warm_plans(session: Session, journal: Journal, names: Sequence[str]) -> tuple[LaunchPlan, ...]:
-    """One launch for each compiled code that no start of this block has made yet, in the order of the names."""
+    """One launch for each compiled code that no start of this block has made yet."""
     asked = session.spec.warm
     if asked is False or asked == 0 or (asked is None and session.environment.platform != "cuda"):
         return ()
@@ -57,12 +57,12 @@ def cold(journal: Journal, names: Sequence[str], block: int) -> tuple[Candidate,
         key = _key(by_name[name])
         if key is not None and key not in known:
             found.setdefault(key, by_name[name])
-    return tuple(found.values())
+    return tuple(sorted(found.values(), key=lambda each: each.timeout_s is None))  # what may take longest comes first
 
 
 def warm_up(session: Session, journal: Journal, plans: Sequence[LaunchPlan], tell: Tell) -> None:
     """Start and stop them all. A start that fails is written down, and launched once more when its turn comes."""
-    by_name = {candidate.name: candidate for candidate in journal.study.candidates}
+    by_name = {candidate.name: session.here(candidate) for candidate in journal.study.candidates}
     lean = [_lean(session, journal, by_name[plan.candidate]) for plan in plans]
     width = at_once(session, [need for _, need in lean])
     engines: list[EngineProcess] = []
