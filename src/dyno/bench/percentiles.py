@@ -19,7 +19,7 @@ def percentiles(blocks: Blocks, number: int, wanted: Sequence[float], held: int 
     if number <= held:
         return [float(each) for each in np.percentile(np.concatenate(list(blocks())), wanted, overwrite_input=True)]
     step = -(-number // min(held, _SAMPLED))
-    sample = np.sort(np.concatenate([values[::step] for values in blocks()]))
+    sample = np.sort(np.concatenate([values[::step].copy() for values in blocks()]))
     places = [(number - 1) * each / 100 for each in wanted]
     found, width = dict[float, float](), _WITHIN
     while missing := [place for place in places if place not in found]:
