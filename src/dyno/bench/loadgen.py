@@ -115,8 +115,9 @@ class Loop:
             until_done.callback(self._timer.close)
             self._timer.set(self._started)
             return
-        for connection in connections:
-            self._send_next(connection, self._started)
+        self._sent = len(connections)  # however soon one is answered, none takes the first request of another
+        for index, connection in enumerate(connections):
+            self._send(connection, Transcript(index, self._started))
             await asyncio.sleep(0)  # the first answers are read while the last requests go out
 
     async def _open(self, finished: Finished) -> Connection:
@@ -161,8 +162,10 @@ class Loop:
     def _send_next(self, connection: Connection | None, intended_ns: int) -> None:
         if self._sent == len(self._requests):
             return
-        transcript = Transcript(self._sent, intended_ns)
         self._sent += 1
+        self._send(connection, Transcript(self._sent - 1, intended_ns))
+
+    def _send(self, connection: Connection | None, transcript: Transcript) -> None:
         if connection is not None and connection.alive:
             connection.send(self._requests[transcript.index], transcript)
             return
