@@ -11,9 +11,10 @@ from dyno.lint.case import Rule
 from dyno.lint.check import Finding, Judge, Text
 from dyno.lint.fix import WRITTEN, corrected, fix, write
 from dyno.lint.inputs import read_inputs
-from dyno.lint.knowledge import judged_for, known_names, known_release, newest, versions
+from dyno.lint.knowledge import judged_for, known_names, known_release, versions
 from dyno.lint.modelfacts import facts_nearby, read_facts
 from dyno.lint.rules import RULES, find_rules
+from dyno.lint.source import Configuration
 
 
 def judge(vllm: str | None, gpu: str | None, model: str | None, ignore: Sequence[str] | None) -> Judge:
@@ -68,7 +69,7 @@ def matrix(judge: Judge, as_json: bool) -> str:
     from dyno.lint.matrix import OPTIMISATIONS
     from dyno.lint.matrix import matrix as cells_of
 
-    known = newest(judge)
+    known = judge.known_for(Configuration("serve", "shell", 0, 0))
     cells = cells_of(judge, known)
     if as_json:
         return json.dumps([{"one": one, "other": other, "state": cell.state, "reason": cell.reason}
