@@ -144,9 +144,10 @@ def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
     told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes]
     if told:
         return Term(fmean(told), 5 * MIB)
-    alike = [(boot.facts.weights_bytes - weights_bytes(boot.setup)) / boot.setup.model.num_hidden_layers
-             for boot in boots if setup.online and boot.setup.online == setup.online and boot.facts.weights_bytes]  # fmt: skip
-    return Term(prior.nbytes + fmean(alike) * setup.model.num_hidden_layers, prior.spread / 2) if alike else prior
+    alike = [boot for boot in boots if setup.online and boot.setup.online == setup.online]
+    left = [(boot.facts.weights_bytes - weights_bytes(boot.setup)) / boot.setup.model.num_hidden_layers
+            for boot in alike if boot.facts.weights_bytes]  # fmt: skip
+    return Term(prior.nbytes + fmean(left) * setup.model.num_hidden_layers, prior.spread / 2) if left else prior
 
 
 def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
