@@ -1,16 +1,17 @@
 """How far `dyno plan` is off, on starts that were written down (benchmarks/boots.py): KV cache and memory in use.
 
-    python benchmarks/memory.py [FILE.jsonl ...]
+    python benchmarks/memory.py [--fit] [FILE.jsonl ...]
 
 Each start is predicted twice: with constants fitted on the starts of all other models, and with one start of another
 model besides. Starts of the same model, in whatever dtype, are never in training; a test id that is found there ends
-the run with an error. Prints one line a start and what the gate asks for; exit code 1 where it is missed.
+the run with an error. Prints one line a start and what the gate asks for; exit code 1 where it is missed. `--fit`
+prints the constants that all starts together give, for src/dyno/predict/constants.py.
 """
 
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -61,6 +62,15 @@ def main(files: list[Path]) -> int:
     for text in missed:
         print(f"missed: {text}")
     return 1 if missed else 0
+
+
+def print_fitted(files: list[Path]) -> int:
+    starts = [read(json.loads(line)) for file in files for line in file.read_text().splitlines()]
+    found = fit([(start.id, start.boot) for start in starts if start.boot.facts.kv_cache_bytes])
+    for name, value in asdict(found).items():
+        shown = f"{value / MIB:.1f} * MIB" if isinstance(value, float) and value > MIB / 100 else repr(value)
+        print(f"    {name}={shown},")
+    return 0
 
 
 def read(line: dict) -> Start:
@@ -166,5 +176,6 @@ def gate(scores: list[Score]) -> list[str]:
 
 
 if __name__ == "__main__":
-    named = [Path(word) for word in sys.argv[1:]]
-    sys.exit(main(named or sorted((Path(__file__).parent / "boots").glob("*.jsonl"))))
+    named = [Path(word) for word in sys.argv[1:] if word != "--fit"]
+    recorded = named or sorted((Path(__file__).parent / "boots").glob("*.jsonl"))
+    sys.exit(print_fitted(recorded) if "--fit" in sys.argv else main(recorded))

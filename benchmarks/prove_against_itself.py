@@ -1,6 +1,8 @@
 """A configuration proven against itself, on a real engine, again and again: how often is it called different?
 
-    python benchmarks/prove_against_itself.py 10 DIR [PAIRS]    # 10 proofs of at most 4 pairs each, kept under DIR
+    python benchmarks/prove_against_itself.py 10 DIR [PAIRS [OPTIONS]]    # 10 proofs of at most 4 pairs each
+
+Everything is kept under DIR; the options, such as --shared-host, are those of `dyno prove`.
 
 Prints a table, a line a proof, and writes every launch's output_throughput, in order, to DIR/launches.json. Needs an
 engine environment for the CPU; the model is the smallest synthetic one, started without compilation, as the start is
@@ -14,7 +16,7 @@ import time
 from pathlib import Path
 
 from dyno.model.synthetic import SHAPES, write_model
-from dyno.study.outcome import objective_of
+from dyno.study.pairs import objective_of
 from dyno.study.store import load_outcome
 
 FLAGS = "VLLM_CPU_KVCACHE_SPACE=1 --max-model-len 1024 --load-format dummy --enforce-eager"
@@ -22,17 +24,17 @@ LOAD = ("--input-len", "128", "--output-len", "64", "--concurrency", "8", "--req
 ROW = "| {:>5} | {:<12} | {:>6} | {:>16} | {:>5} | {:>7} |"
 
 
-def prove(model: Path, study: Path, seed: int, pairs: int) -> None:
+def prove(model: Path, study: Path, seed: int, asked: list[str]) -> None:
     """One proof, or what is left of it."""
-    asked = [str(model), "--a", FLAGS, "--b", FLAGS, *LOAD, "--max-pairs", str(pairs), "--seed", str(seed)]
-    words = ["--resume"] if study.exists() else asked
+    new = [str(model), "--a", FLAGS, "--b", FLAGS, *LOAD, "--seed", str(seed), *asked]
+    words = ["--resume"] if study.exists() else new
     done = subprocess.run([sys.executable, "-m", "dyno", "prove", *words, "--study", str(study), "--json"],
                           stdout=subprocess.DEVNULL)  # fmt: skip
     if done.returncode not in (0, 1, 4):
         raise SystemExit(f"proof {seed} could not be made: dyno prove ended with {done.returncode}")
 
 
-def main(proofs: int, folder: Path, pairs: int) -> None:
+def main(proofs: int, folder: Path, pairs: str = "4", *options: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = write_model(folder / "model", SHAPES["demo"])
     series, different = [], 0
@@ -40,7 +42,7 @@ def main(proofs: int, folder: Path, pairs: int) -> None:
     print("|---|---|---|---|---|---|")
     for seed in range(proofs):
         study, began = folder / f"proof-{seed}", time.monotonic()
-        prove(model, study, seed, pairs)
+        prove(model, study, seed, ["--max-pairs", pairs, *options])
         outcome = load_outcome(study)
         (verdict,) = outcome.verdicts
         different += verdict.answer in ("better", "worse")
@@ -56,4 +58,4 @@ def main(proofs: int, folder: Path, pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]).absolute(), int(sys.argv[3]) if len(sys.argv) > 3 else 4)
+    main(int(sys.argv[1]), Path(sys.argv[2]).absolute(), *sys.argv[3:])

@@ -99,9 +99,19 @@ services:
       --port 80
 """
     (entry, items), (_, others) = seen(content, "compose.yaml")
-    assert (entry, items["model"], items["B"], items["port"]) == ("serve", "m", "x", "80")
+    assert (entry, items["model"], items["B"], items["port"]) == ("api_server", "m", "x", "80")
     assert items["max_num_seqs"] not in ("${SEQS}", "")
     assert (others["VLLM_A"], others["model"], others["port"]) == ("1", "m", "80")
+
+
+def test_anchors_merged_into_a_service():
+    content = "x: &c\n  image: vllm/vllm-openai:v0.20.0\ns:\n  a:\n    <<: *c\n    command: --model m\n"
+    assert [items["model"] for _, items in seen(content, "compose.yaml") if "model" in items] == ["m"]
+
+
+def test_shell_arrays_are_not_followed_and_not_taken_for_lost_lines():
+    content = 'A=(--port 80\n  --foo)\nA+=(--bar)\nvllm serve m "${A[@]}"\n'
+    assert [(entry, items["m"]) for entry, items in seen(content)] == [("serve", "m")]
 
 
 def test_kubernetes_containers():
@@ -179,7 +189,7 @@ def test_markdown_fences_and_names_in_text():
     ],
 )
 def test_findings_point_to_their_letters(content, name, line, column):
-    (found,) = [each for each in findings(content, name) if each.code == "DYN102"]
+    (found,) = [each for each in findings(content, name) if each.code in ("DYN102", "DYN301")]
     assert (found.line, found.column) == (line, column)
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 from handmade import judge, text
-from seeds import release
 
 from dyno.hardware.gpus import find_card
 from dyno.lint.case import ModelFacts
 from dyno.lint.fix import fix
+from dyno.lint.knowledge import known_release as release
 
 SEEDS = Path(__file__).parents[1] / "data" / "seeds"
 BF16 = ModelFacts("Qwen3-8B", "Qwen3ForCausalLM", 131072, None, 32)
 
 # Per seed what vLLM 0.33 would not take, or takes for nothing.
 STALE = {
-    "000": {("DYN111", "--kv-cache-dtype"), ("DYN111", "kv_cache_dtype"), ("DYN102", "--swap-space"),
+    "000": {("DYN115", "--kv-cache-dtype"), ("DYN115", "kv_cache_dtype"), ("DYN102", "--swap-space"),
             ("DYN102", "swap_space"), ("DYN102", "--calculate-kv-scales"), ("DYN102", "calculate_kv_scales"),
             ("DYN711", "get_memory_usage"), ("DYN701", "vllm[flashinfer]>=0.10.1"), ("DYN710", "vllm[cuda]"),
             ("DYN602", "--host")},

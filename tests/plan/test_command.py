@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from models import DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN3_4B, QWEN35_27B
+from models import DEEPSEEK_V3, GEMMA_4_26B, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN3_4B, QWEN35_27B
 
 from dyno.cli.main import run
 
@@ -118,11 +118,60 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
         ({"intermediate_size": "wide"}, "intermediate_size is 'wide'"),
         ({"layer_types": ["full_attention"]}, "layer_types has 1 entries for 36 layers"),
         ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
+        ({"quantization_config": {"quant_method": "tomorrow"}}, "its quantization tomorrow is not one whose width"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
     ],
 )
 def test_an_absurd_config_is_refused_by_its_field(folder, capsys, change, message):
     assert run(["plan", folder({**QWEN3_4B, **change}), "--gpu", "H200"]) == 2
+    assert message in capsys.readouterr().err
+
+
+HARDWARE = {
+    "cpu": {"name": "CPU", "cores": 8, "isa": []}, "ram_total_bytes": 94 * 10**9, "ram_available_bytes": 88 * 10**9,
+    "shm_free_bytes": 47 * 10**9, "disk_free_bytes": 10**12, "wsl2": True,
+    "gpus": [{"index": 0, "uuid": "GPU-1", "name": "NVIDIA GeForce RTX 5070", "capability": [12, 0],
+              "memory_total_bytes": 12227 << 20, "memory_free_bytes": 10200 << 20, "memory_used_bytes": 1500 << 20,
+              "display_attached": True}],
+}  # fmt: skip
+
+
+def test_a_machine_is_planned_as_doctor_described_it(folder, tmp_path, capsys):
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps({"schema_version": 1, "hardware": HARDWARE}))
+    words = ["plan", folder(QWEN3_4B), "--hardware", str(file), "--set", "max_model_len=4096", "--json"]
+    assert run([*words, "--set", "kv_offloading_size=64"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["gpu"]["cuda_bytes"] == 11700 << 20
+    assert any("9.96 GiB is free" in reason for reason in plan["rejected"])
+    assert any("/dev/shm has 43.8 GiB free" in reason for reason in plan["rejected"])
+    assert plan["offload"]["safe_bytes"] == 47 * 10**9
+    assert len(plan["notes"]) == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "3", '{"hardware": 3}', '{"hardware": {"cpu": 1}}', "[[[["])
+def test_a_file_that_is_no_machine_is_one_message(folder, tmp_path, capsys, content):
+    (tmp_path / "machine.json").write_text(content)
+    assert run(["plan", folder(QWEN3_4B), "--hardware", str(tmp_path / "machine.json")]) == 2
+    assert "write it with `dyno doctor --json`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "holds dict, not a list"),
+        ("[3]", "[0]"),
+        ('[{"model": {}, "gpu": "H200", "engine_version": "0.26"}]', "lacks the field architectures"),
+        (json.dumps([{"model": QWEN3_4B, "gpu": "H900", "engine_version": "0.26"}]), "'H900' is not in the table"),
+        (json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "new"}]), "is not a vLLM release"),
+        (json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26", "args": [3]}]), "args.0"),
+        (json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26",
+                      "facts": {"kv_cache_bytes": -1}}]), "kv_cache_bytes"),
+    ],
+)  # fmt: skip
+def test_observations_that_cannot_be_used_are_one_message_each(folder, tmp_path, capsys, content, message):
+    (tmp_path / "seen.json").write_text(content)
+    assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--observed", str(tmp_path / "seen.json")]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -132,7 +181,8 @@ STRANGE = (None, True, -1, 0, 1, 2**31, 10**40, 0.5, "", "x", [], ["x"], {}, {"x
 def test_no_config_ends_in_anything_but_an_answer_or_one_message(folder, capsys):
     """Every field of five families set to strange things, in turn and in pairs drawn with a fixed seed."""
     drawn = random.Random(6)
-    families = [QWEN3_4B, DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, {**QWEN35_27B["text_config"], **QWEN35_27B}]
+    families = [QWEN3_4B, DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN35_27B["text_config"] | QWEN35_27B,
+                GEMMA_4_26B["text_config"] | GEMMA_4_26B]  # fmt: skip
     for config in families:
         for field in config:
             broken = {**config, field: drawn.choice(STRANGE), drawn.choice(list(config)): drawn.choice(STRANGE)}

@@ -51,10 +51,15 @@ def throughput_within(run: Run, start: int, most: int | None) -> ScenarioResult:
 
     Throughputs are those at the concurrency at which the first of the latencies reaches its limit (see `crossing`), 0
     when one client is too many; all other figures are of `chosen_concurrency`, the largest looked at that keeps the
-    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way.
+    limits. The search begins at `start`. `bound_concurrency` is where it ended without a limit in its way: where more
+    clients only queue, at `most`, or where a larger load would take too long.
     """
-    most = min(most or MOST_CLIENTS, most_clients(run.workload))
-    parts, probes = _probed(run, "throughput", lambda probes: next_near(probes, run.limits, start, most))
+    at_most = min(most or MOST_CLIENTS, most_clients(run.workload))
+
+    def following(probes: Sequence[Probe]) -> int | None:
+        return next_near(probes, run.limits, start, min(at_most, affordable(probes)))
+
+    parts, probes = _probed(run, "throughput", following)
     figures = within_figures(probes, run.limits)
     _keep(run, parts, probes, figures)
     return capacity_result("throughput", parts, figures)

@@ -11,9 +11,10 @@ from dyno.lint.case import Rule
 from dyno.lint.check import Finding, Judge, Text
 from dyno.lint.fix import WRITTEN, corrected, fix, write
 from dyno.lint.inputs import read_inputs
-from dyno.lint.knowledge import judged_for, known_names, known_release, newest, versions
+from dyno.lint.knowledge import judged_for, known_names, known_release, versions
 from dyno.lint.modelfacts import facts_nearby, read_facts
 from dyno.lint.rules import RULES, find_rules
+from dyno.lint.source import Configuration
 
 
 def judge(vllm: str | None, gpu: str | None, model: str | None, ignore: Sequence[str] | None) -> Judge:
@@ -55,11 +56,10 @@ def over_releases(inputs: Sequence[str], judge: Judge, as_json: bool) -> int:
     if as_json:
         print(_json([each for over in found for each in over.errors]))
     else:
-        works = [one if one == other else f"{one} to {other}" for one, other in ranges(found)]
+        rows = [(one if one == other else f"{one} to {other}", messages) for one, other, messages in ranges(found)]
+        works = [releases for releases, messages in rows if not messages]
         print(f"works on vLLM {', '.join(works)}" if works else "works on no vLLM release")
-        for over in found:
-            if over.errors:
-                print(f"{over.version}: {'; '.join(dict.fromkeys(each.message for each in over.errors))}")
+        print("\n".join(f"{releases}: {'; '.join(messages)}" for releases, messages in rows if messages))
     return int(not any(not over.errors for over in found))
 
 
@@ -68,7 +68,7 @@ def matrix(judge: Judge, as_json: bool) -> str:
     from dyno.lint.matrix import OPTIMISATIONS
     from dyno.lint.matrix import matrix as cells_of
 
-    known = newest(judge)
+    known = judge.known_for(Configuration("serve", "shell", 0, 0))
     cells = cells_of(judge, known)
     if as_json:
         return json.dumps([{"one": one, "other": other, "state": cell.state, "reason": cell.reason}

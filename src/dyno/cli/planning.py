@@ -16,9 +16,11 @@ from dyno.plan.observed import Observation, kept_boots, parse_release, read_obse
 from dyno.plan.planning import Question, make_plan
 from dyno.predict.memory import Host
 from dyno.predict.setup import Release
+from dyno.units import format_bytes
 from dyno.workload import Workload, parse_limits, workload_from
 
 NEWEST: Release = (0, 33)
+IDLE = "the card is taken to be idle: a desktop on it takes 0.3 to 1 GiB more"
 GRID = ("max_model_len", "concurrency")
 
 
@@ -42,12 +44,12 @@ def run(asked: Asked, wants_json: bool) -> bool:
     if asked.grid is not None and tuple(part.strip() for part in asked.grid.split(",")) != GRID:
         raise InputError(f"--grid: {asked.grid!r} is not {','.join(GRID)}, which is the one there is")
     release, platform = _engine(asked.vllm)
-    card, host = _machine(asked, platform)
+    card, host, notes = _machine(asked, platform)
     seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
     model = describe_model(asked.model)
     args, boots = parse_settings(asked.settings, asked.model), tuple(observation.boot() for observation in seen)
     limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
-    plan = make_plan(Question(model, args, release, card, host, boots, limits), grid=asked.grid is not None)
+    plan = make_plan(Question(model, args, release, card, host, boots, notes, limits), grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
     else:
@@ -117,16 +119,32 @@ def _engine(text: str | None) -> tuple[Release, str | None]:
     return parse_release(engine.version), engine.platform
 
 
-def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host]:
-    """The card to plan for, None for vLLM's CPU engine, and what else the machine has."""
+def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host, tuple[str, ...]]:
+    """The card to plan for, None for vLLM's CPU engine; what else the machine has; what is to be said of it."""
     if asked.gpu is not None and asked.hardware is not None:
         raise InputError("--gpu and --hardware: name one of them")
     if asked.gpu is not None:
-        return (None if asked.gpu.lower() == "cpu" else find_card(asked.gpu)), Host()
+        if asked.gpu.lower() == "cpu":
+            return None, Host(), ()
+        named_card = find_card(asked.gpu)
+        return named_card, Host(), (IDLE,) if named_card.name.startswith("RTX") else ()
     hardware = _hardware(asked.hardware) if asked.hardware else _here()
     card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
     used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0
-    return card, Host(used, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
+    host = Host(used, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
+    return card, host, _shared(hardware) if card else ()
+
+
+def _shared(hardware: Hardware) -> tuple[str, ...]:
+    """Who else has memory of the card: it moves while an engine runs."""
+    gpu = hardware.gpus[0]
+    notes = []
+    if gpu.memory_used_bytes and gpu.display_attached:
+        notes.append(f"{format_bytes(gpu.memory_used_bytes)} of the card are in use, a display is attached: what a "
+                     "desktop takes comes and goes")  # fmt: skip
+    if hardware.wsl2:
+        notes.append("under WSL2 Windows takes memory of the card as well, and moves what does not fit to the host's")
+    return tuple(notes)
 
 
 def _here() -> Hardware:

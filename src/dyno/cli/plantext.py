@@ -30,6 +30,8 @@ def show(plan: Plan, load: Workload | None) -> None:
     console.print(_bar(parts))
     for line in _lines(plan):
         console.print(Text(line))
+    for note in plan.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
     for reason in asked.rejected:
         console.print(Text(f"does not fit: {reason}", style="red"))
     if len(plan.candidates) > 1:

@@ -44,10 +44,11 @@ REFUSED: Mapping[str, str] = {
 class Flag:
     """One flag of `vllm serve`, or one key of the JSON that a flag takes (`speculative_config.method`, no options).
 
-    `options` are its spellings without the `--no-...` ones, which exist when it is `negatable`. `words` are taken
-    beside the values of its kind (`auto`, `None`). `nargs` is argparse's: None for one word, "+" for several.
-    What only a release's sources tell and an installed engine does not: `default` (None: none, or decided at the
-    start), `bounds` that the value must keep (`("gt", 0.0), ("le", 1.0)`), `deprecated`.
+    `options` are its spellings without the `--no-...` ones, which exist when it is `negatable`; `inverses` are what
+    else switches it off (`--disable-x` of `--enable-x`). `words` are taken beside the values of its kind (`auto`,
+    `None`). `nargs` is argparse's: None for one word, "+" for several. What only a release's sources tell and an
+    installed engine does not: `default` (None: none, or decided at the start), `bounds` that the value must keep
+    (`("gt", 0.0), ("le", 1.0)`), `deprecated`.
     """
 
     name: str
@@ -60,10 +61,12 @@ class Flag:
     default: bool | int | float | str | None = None
     bounds: tuple[tuple[Bound, float], ...] = ()
     deprecated: bool = False
+    inverses: tuple[str, ...] = ()
 
     @property
     def negations(self) -> tuple[str, ...]:
-        return tuple("--no-" + o[2:] for o in self.options if o.startswith("--")) if self.negatable else ()
+        plain = tuple("--no-" + o[2:] for o in self.options if o.startswith("--")) if self.negatable else ()
+        return plain + self.inverses
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ interpreter's own vLLM are used. Of vLLM it needs exactly
 
     vllm.__version__
     vllm.platforms.current_platform.device_type
-    make_arg_parser(parser) in vllm.entrypoints.launchers.cli_args, or vllm.entrypoints.openai.cli_args (before 0.30)
+    make_arg_parser(parser) in vllm.entrypoints.common.cli_args, vllm.entrypoints.launchers.cli_args (0.29 to 0.32)
+    or vllm.entrypoints.openai.cli_args (before)
     FlexibleArgumentParser in vllm.utils.argparse_utils, or vllm.utils (before 0.12)
 
 and, where they exist, the metadata of the distributions `vllm` (whose version has the local part: "0.32.0+cpu") and
@@ -20,11 +21,15 @@ import importlib.metadata
 import json
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-PARSER_MAKERS = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.openai.cli_args")
+PARSER_MAKERS = (
+    "vllm.entrypoints.common.cli_args",
+    "vllm.entrypoints.launchers.cli_args",
+    "vllm.entrypoints.openai.cli_args",
+)
 PARSER_CLASSES = ("vllm.utils.argparse_utils", "vllm.utils")
 Read = Callable[[str], object]
 REFUSALS = (argparse.ArgumentTypeError, ValueError, TypeError, KeyError, AttributeError)
@@ -78,11 +83,12 @@ def kind_of(action: argparse.Action) -> str:
     return "float" if is_a(float, read, "1.5") else "str"
 
 
-def flag_of(action: argparse.Action) -> dict[str, Any]:
-    """A `dyno.engine.catalog.Flag` as JSON."""
-    switch = action.nargs == 0
-    negations = {option for option in action.option_strings if switch and option.startswith("--no-")}
-    positive = [o for o in action.option_strings if o not in negations or "--" + o[5:] not in action.option_strings]
+def flag_of(action: argparse.Action, spellings: Iterable[str] = ()) -> dict[str, Any]:
+    """A `dyno.engine.catalog.Flag` as JSON. `spellings` are those that the parser takes beside the ones it shows."""
+    options = list(dict.fromkeys([*action.option_strings, *spellings]))
+    plain = {o for o in options if action.nargs == 0 and o.startswith("--no-") and "--" + o[5:] in options}
+    negative = set(getattr(action, "negative_option_strings", ())) | plain
+    positive = [option for option in options if option not in negative]
     longest = next((option for option in positive if option.startswith("--")), positive[0])
     kind = kind_of(action)
     words = [
@@ -94,9 +100,18 @@ def flag_of(action: argparse.Action) -> dict[str, Any]:
         "kind": kind,
         "choices": [str(choice) for choice in action.choices or ()],
         "words": words,
-        "negatable": len(positive) < len(action.option_strings),
+        "negatable": bool(plain),
         "nargs": action.nargs if isinstance(action.nargs, str) else None,
+        "inverses": sorted(negative - plain),
     }
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
+    """Every flag of a parser, with the spellings that its help hides."""
+    spellings: dict[argparse.Action, list[str]] = {}
+    for option, action in parser._option_string_actions.items():
+        spellings.setdefault(action, []).append(option)
+    return [flag_of(a, spellings[a]) for a in parser._actions if a.option_strings and a.dest != "help"]
 
 
 def distribution_version(name: str) -> str:
@@ -111,13 +126,12 @@ def inspect() -> dict[str, Any]:
     """Everything Dyno asks of an engine environment."""
     vllm = importlib.import_module("vllm")
     parser = callable_from(PARSER_MAKERS, "make_arg_parser")(callable_from(PARSER_CLASSES, "FlexibleArgumentParser")())
-    actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
     return {
         "version": distribution_version("vllm") or vllm.__version__,
         "platform": importlib.import_module("vllm.platforms").current_platform.device_type,
         "python_version": platform.python_version(),
         "torch_version": distribution_version("torch"),
-        "flags": [flag_of(action) for action in actions],
+        "flags": flags_of(parser),
     }
 
 

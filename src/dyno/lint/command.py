@@ -31,6 +31,7 @@ class _Script:
     stray: list[Item] = field(default_factory=list)
     flags: list[Word] = field(default_factory=list)
     release: str | None = None
+    after_server: bool = False  # whether the line before started one
     found: list[Configuration] = field(default_factory=list)
     python: list[Source] = field(default_factory=list)
 
@@ -44,8 +45,6 @@ def read_commands(source: Source) -> tuple[list[Configuration], list[Source]]:
         script.found.append(Configuration("fragment", "shell", start, end, tuple(script.flags),
                                           tuple(script.exported), script.release))  # fmt: skip
         script.exported = []
-    elif script.flags:
-        script.stray += [_item("shell", word, "line", (word,)) for word in script.flags if word.text.startswith("--")]
     if script.exported or script.stray:
         items = sorted((*script.exported, *script.stray), key=lambda item: item.start)
         script.found.append(Configuration("variables", "shell", items[0].start, items[-1].end, (), tuple(items),
@@ -70,8 +69,15 @@ def _read_command(command: Command, script: _Script) -> None:
         script.exported += variables + [variable(w, script.form) for w in rest[1:] if _ASSIGNMENT.match(w.text)]
     elif rest[0].text.startswith("--"):
         script.flags += rest
+        if script.after_server and command.starts_line:
+            script.stray.append(_item("shell", rest[0], "line", rest[:1]))
+        return
     else:
+        servers = len(script.found)
         _read_program(rest, variables, command, script)
+        script.after_server = len(script.found) > servers
+        return
+    script.after_server = False
 
 
 def _read_program(words: list[Word], variables: list[Item], command: Command, script: _Script) -> None:
@@ -99,7 +105,7 @@ def find_server(words: Sequence[Word]) -> Configuration | None:
     if begin is None:
         if image is None:
             return None
-        begin, entry = image + 1, "serve"
+        begin, entry = image + 1, "api_server"
     before = words[:begin]
     items = [variable(word, "shell") for i, word in enumerate(before)
              if _ASSIGNMENT.match(word.text) and (image is None or texts[i - 1] in ("-e", "--env"))]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dyno.engine.catalog import Flag
@@ -41,6 +41,7 @@ class Known:
     others: Mapping[str, Flag] = field(default_factory=dict)  # flags that only other releases have
     keys: Mapping[str, Flag] = field(default_factory=dict)  # of the JSON of a flag: `speculative_config.method`
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that the parser does not check itself
+    variable_choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def number(self) -> tuple[int, ...]:
@@ -51,7 +52,7 @@ class Known:
         found: dict[str, Match] = {}
         for flag in self.flags:
             found |= {option: Match(flag, option) for option in flag.options}
-            found |= {option: Match(flag, option, negated=True) for option in flag.negations}
+            found |= {option: Match(flag, option, negated=True) for option in (*flag.negations, *flag.inverses)}
         return found
 
     @cached_property
@@ -94,7 +95,14 @@ class Known:
 
     def takes(self, entry: str, name: str) -> bool:
         """Whether LLM(...) or EngineArgs(...) takes this keyword."""
-        return name in self.keywords or (entry != "EngineArgs" and name in _LLM_ONLY)
+        until = _LLM_ONLY.get(name) if entry in ("LLM", "mapping", "mention") else None
+        return name in self.keywords or (until is not None and not self.since(until))
+
+    def span(self, entry: str, name: str) -> Span | None:
+        """Since when and until when a name is taken; LLM(...) keeps some longer than the flags go."""
+        span = self.history.get(name)
+        until = _LLM_ONLY.get(name) if entry in ("LLM", "mapping") else None
+        return replace(span, gone=until) if span and until else span
 
     def other_flag(self, name: str) -> Flag | None:
         """The flag of this name in whichever release had it."""
@@ -111,8 +119,8 @@ class Known:
         return self.number >= number(version)
 
 
-# What LLM(...) takes beside the fields of EngineArgs.
-_LLM_ONLY = {"skip_tokenizer_init", "compilation_config", "hf_overrides", "mm_processor_kwargs", "cpu_offload_gb"}
+# What LLM(...) takes beside the fields of EngineArgs, until before that release.
+_LLM_ONLY = {"swap_space": "0.26.0"}
 
 
 def dashed(written: str) -> str:

@@ -6,7 +6,7 @@ from dyno.hardware.gpus import Card
 from dyno.lint.case import ModelFacts
 from dyno.lint.check import Finding, Judge, Text
 from dyno.lint.fix import fix
-from dyno.lint.knowledge import from_engine
+from dyno.lint.knowledge import from_catalog
 from dyno.lint.read import read
 from dyno.lint.rules import RULES
 
@@ -28,7 +28,7 @@ def repaired(args: EngineArgs, judge: Judge, catalog: Catalog) -> EngineArgs | N
 
 def engine_judge(catalog: Catalog, platform: str, card: Card | None, model: ModelFacts | None) -> Judge:
     """Judges for one installed engine, on its card, with its model."""
-    known = from_engine(catalog)
+    known = from_catalog(catalog)
     return Judge(lambda _: known, RULES, card, model, platform)
 
 

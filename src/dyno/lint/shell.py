@@ -68,6 +68,8 @@ class _Lexer:
             self._newline()
         elif letter == "#" and self.begin is None:
             self.position = self._find("\n")
+        elif letter == "(" and self.letters and self.letters[-1] == "=":
+            self._array()
         elif letter in ";&|()":
             self._end_command(starts_line=False)
             self.position += 1
@@ -93,6 +95,12 @@ class _Lexer:
             self._dollar()
         else:
             self._take()
+        self._mark()
+
+    def _array(self) -> None:
+        """`NAME=(...)`: words that nobody here follows to where they are used."""
+        self.open = True
+        self._take(_closing(self.text, self.position) - self.position)
         self._mark()
 
     def _mark(self) -> None:

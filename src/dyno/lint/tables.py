@@ -72,7 +72,14 @@ SUCCESSORS: Mapping[str, Successor] = {
     "quantized_kv_cache": Successor("the flag is --kv-cache-dtype", _fp8_cache, "kv_cache_dtype"),
     **dict.fromkeys(("num_lookahead_slots", "scheduler_delay_factor", "multi_step_stream_outputs",
                      "disable_async_output_proc", "tokenizer_pool_size", "tokenizer_pool_type",
-                     "tokenizer_pool_extra_config", "engine_use_ray", "block_allocator"), Successor(_V0)),
+                     "tokenizer_pool_extra_config", "qlora_adapter_name_or_path"), Successor(_V0)),
+    **dict.fromkeys(("max_num_partial_prefills", "max_long_partial_prefills"),
+                    Successor("the V1 engine splits prompts by its budget of tokens alone")),
+    "disable_frontend_multiprocessing": Successor("the engine always has a process of its own"),
+    "expand_tools_even_if_tool_choice_none": Successor("that is what happens by default"),
+    "override_attention_dtype": Successor("attention follows --dtype"),
+    "chat_template_text_format": Successor("it is --chat-template-content-format now",
+                                           _rename("chat_template_content_format"), "chat_template_content_format"),
     **dict.fromkeys(("enable_prompt_adapter", "max_prompt_adapters", "max_prompt_adapter_token", "prompt_adapters"),
                     Successor(_NO_ADAPTERS)),
     **dict.fromkeys(("lora_extra_vocab_size", "enable_lora_bias", "long_lora_scaling_factors"),
@@ -180,6 +187,13 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
                        "int8": ("int8_per_token_head",), "bfloat16": ("auto",), "fp8e4m3": ("fp8",), "e4m3": ("fp8",)},
     "dtype": {"fp16": ("float16",), "bf16": ("bfloat16",), "fp32": ("float32",), "fp8": ("auto",)},
 }  # fmt: skip
+
+# What neither parser nor field says, and a class behind them does.
+CHOICES: Mapping[str, tuple[str, ...]] = {"optimization_level": ("0", "1", "2", "3")}
+OBJECTS = ("hf_overrides",)  # text for the parser, JSON for what reads it
+
+# A list that is looked into only with another flag.
+LOOKED_UP_WITH: Mapping[str, str] = {"tool_call_parser": "enable_auto_tool_choice"}
 
 # Flags that became keys of --speculative-config.
 SPECULATIVE: Mapping[str, str] = {

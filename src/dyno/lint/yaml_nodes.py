@@ -42,7 +42,13 @@ def pairs(node: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401
     """Key and value nodes of a mapping by the key's text."""
     if node is None or node.id != "mapping":
         return {}
-    return {key.value: (key, value) for key, value in node.value if key.id == "scalar"}
+    merged = [each for key, value in node.value if key.value == "<<" and value is not node
+              for each in (value.value if value.id == "sequence" else [value]) if each.id == "mapping"]  # fmt: skip
+    inherited = {
+        key.value: (key, value) for each in reversed(merged) for key, value in each.value if key.id == "scalar"
+    }
+    own = {key.value: (key, value) for key, value in node.value if key.id == "scalar" and key.value != "<<"}
+    return inherited | own
 
 
 def value_of(node: Any) -> Value:  # noqa: ANN401

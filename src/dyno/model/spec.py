@@ -84,6 +84,7 @@ class ModelSpec:
     experts_per_token: int = 0
     moe_intermediate_size: int = 0
     mla_expanded_dim: int = 0  # of a head's key without rotary and value, which MLA makes of a latent
+    rotary_dim: int = 0  # of a head, that positions turn; all tables of cosines and sines together
     tie_word_embeddings: bool = False
     multimodal: bool = False
     caches: tuple[CacheLayers, ...] = ()

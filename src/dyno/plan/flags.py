@@ -1,4 +1,4 @@
-"""The flags that memory and speed depend on, as people write them for `dyno plan`."""
+"""The flags that `dyno plan` understands, as people write them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -39,7 +39,7 @@ FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
                      "num_gpu_blocks_override", "kv_cache_memory_bytes"), _whole),
     **dict.fromkeys(("gpu_memory_utilization", "kv_offloading_size"), _fraction),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
-                     "disable_hybrid_kv_cache_manager"), _switch),
+                     "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _switch),
     **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config"), str),
 }  # fmt: skip
 VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER")
@@ -93,8 +93,8 @@ def _name(text: str) -> str:
     plain = text.lstrip("-").replace("-", "_")
     name = _SHORT.get(plain, plain)
     if name not in FLAGS:
-        raise InputError(f"--set: {text!r} is not a flag that memory or speed depends on{nearest(name, tuple(FLAGS))}; "
-                         f"there are {', '.join(FLAGS)} and {', '.join(VARIABLES)}")  # fmt: skip
+        raise InputError(f"--set: {text!r} is not a flag that plan understands{nearest(name, tuple(FLAGS))}; "
+                         f"it does {', '.join(FLAGS)} and {', '.join(VARIABLES)}")  # fmt: skip
     return name
 
 

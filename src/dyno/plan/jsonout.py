@@ -27,6 +27,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "candidates": [_candidate(each) for each in plan.candidates[1:]],
         "grid": [asdict(cell) for cell in plan.grid],
         "boots": plan.boots,
+        "notes": list(plan.notes),
     }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class Question:
     card: Card | None
     host: Host = field(default_factory=Host)
     boots: Sequence[Boot] = ()
+    notes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
 
 
@@ -58,7 +59,16 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     others.sort(key=lambda each: (bool(each.rejected), -each.memory.max_concurrency))
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question), offload, cells,
-                len(question.boots))  # fmt: skip
+                len(question.boots), (*question.notes, *_notes(question)))  # fmt: skip
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    model = question.model
+    if model.multimodal and not model.stored:
+        return (
+            "weights and activations of its image or audio encoder are not in these figures: only its headers tell",
+        )
+    return ()
 
 
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:

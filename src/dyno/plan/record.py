@@ -51,6 +51,7 @@ class Plan:
     offload: Offload | None = None  # None where the host's memory is not known
     grid: tuple[Cell, ...] = ()
     boots: int = 0  # that corrected it
+    notes: tuple[str, ...] = ()  # what a figure assumes
 
     @property
     def asked(self) -> Candidate:

@@ -13,7 +13,7 @@ from dyno.units import format_bytes
 SURE = 1.4  # standard deviations between the figure and its low and high: 84 of 100 fall between
 
 # vLLM's CPU engine: what its worker has resident beside the weights, and its default until 0.10.
-_CPU_WORKER_BYTES, _CPU_DEFAULT_BYTES = round(0.63 * GIB), 4 * GIB
+_CPU_WORKER_BYTES, _CPU_DEFAULT_BYTES = round(0.53 * GIB), 4 * GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,9 @@ def reasons_against(setup: Setup, memory: Memory, host: Host | None = None) -> t
         if memory.device_used_bytes > setup.card.cuda_bytes:
             reasons.append(f"{format_bytes(memory.device_used_bytes)} would be in use when ready, "
                            f"{setup.card.name} has {format_bytes(setup.card.cuda_bytes)}")  # fmt: skip
+    elif host.ram_free_bytes is not None and memory.kv_cache_bytes > host.ram_free_bytes:
+        reasons.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache are asked for, "
+                       f"{format_bytes(host.ram_free_bytes)} of the host's memory are free")  # fmt: skip
     reasons += _too_small(setup, memory)
     if setup.offload_bytes and host.shm_free_bytes is not None and setup.offload_bytes > host.shm_free_bytes:
         reasons.append(f"kv_offloading_size {format_bytes(setup.offload_bytes)}: /dev/shm has "

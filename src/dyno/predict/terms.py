@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, exp, hypot, log, sqrt
+from statistics import fmean
 
 from dyno.predict.activations import activation_bytes, kept_bytes
 from dyno.predict.constants import HOPPER, MIB, Constants, constants_for
@@ -66,13 +67,24 @@ def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
     known = constants_for(setup.card.capability if setup.card else (0, 0), measured)
     weights = weights_bytes(setup)
     return Terms(
-        weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
+        weights=Term(weights, 0.002 * weights + (_ONLINE if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
         other=_other(setup, known),
-        graphs=Term(graphs := graph_bytes(setup, known), known.graph_off * graphs),
-        context=Term(known.context, known.context_off),
+        graphs=Term(graphs := graph_bytes(setup, known), hypot(known.graph_off * graphs, _estimate_spread(setup))),
+        context=_context(setup, known),
         kept=Term(known.kept + known.kept_logit * sampled(setup) + kept_bytes(setup), known.kept_off),
     )
+
+
+def _estimate_spread(setup: Setup) -> float:
+    """Where graphs are budgeted, vLLM's own estimate of them is what counts, which is off too."""
+    return 60 * MIB if setup.graphs_budgeted else 0.0
+
+
+def _context(setup: Setup, known: Constants) -> Term:
+    """With several cards also NCCL's buffers and those of vLLM's own all-reduce, before vLLM first looks."""
+    links = _LINKS if setup.tensor_parallel > 1 else Term(0)
+    return Term(known.context + links.nbytes, hypot(known.context_off, links.spread))
 
 
 def _other(setup: Setup, known: Constants) -> Term:
@@ -82,6 +94,8 @@ def _other(setup: Setup, known: Constants) -> Term:
 
 
 _MEASURED = (0, 26)
+_ONLINE = 30 * MIB  # what quantizing while loading leaves behind was measured once
+_LINKS = Term(350 * MIB, 200 * MIB)  # nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
 
 
@@ -126,8 +140,14 @@ def _same_model(one: Setup, other: Setup) -> bool:
 
 
 def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
+    """As a start of the same model told; where it is quantized while loading, as it left behind with other models."""
     told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes]
-    return Term(sum(told) / len(told), 5 * MIB) if told else prior
+    if told:
+        return Term(fmean(told), 5 * MIB)
+    alike = [boot for boot in boots if setup.online and boot.setup.online == setup.online]
+    left = [(boot.facts.weights_bytes - weights_bytes(boot.setup)) / boot.setup.model.num_hidden_layers
+            for boot in alike if boot.facts.weights_bytes]  # fmt: skip
+    return Term(prior.nbytes + fmean(left) * setup.model.num_hidden_layers, prior.spread / 2) if left else prior
 
 
 def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:

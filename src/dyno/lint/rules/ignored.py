@@ -17,7 +17,8 @@ def ignored(case: Case) -> Iterator[Hit]:
         return
     for item in case.settings:
         rule = IGNORED.get(item.name)
-        if rule and case.flag(item) and number(rule.since) <= case.known.number < number(rule.until):
+        accepted = case.flag(item) or (item.kind != "flag" and case.known.takes(case.configuration.entry, item.name))
+        if rule and accepted and number(rule.since) <= case.known.number < number(rule.until):
             yield Hit(item, f"vLLM {case.known.version} accepts {item.written} and ignores it: {rule.note}",
                       "leave it out: nothing took its place", Change(item))  # fmt: skip
 

@@ -93,7 +93,7 @@ def remote_code(case: Case) -> Iterator[Hit]:
     name = case.model.architecture if case.model else case.model_name
     if name and (match := NATIVE.search(name)):
         yield Hit(item, f"{item.written}: {match[0]} is native in vLLM, and this runs code from the model's repository",
-                  "leave it out", Change(item))  # fmt: skip
+                  "leave it out")  # fmt: skip
 
 
 @RULES.rule("DYN516", "error", "Newer than this release", "vllm/model_executor/models/registry.py")

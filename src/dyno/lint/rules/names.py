@@ -1,7 +1,7 @@
 """Names: what this release does not have."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
@@ -61,6 +61,8 @@ def too_new(case: Case) -> Iterator[Hit]:
 def ambiguous(case: Case) -> Iterator[Hit]:
     """argparse completes a shortened flag when only one begins like that, and refuses it when several do."""
     for item in case.settings:
+        if item.written == "--model" and case.configuration.entry != "serve":
+            continue
         if item.kind == "flag" and case.known.find(item.written) is None and (many := _completions(case, item)):
             yield Hit(item, f"{item.written} could mean {', '.join(many[:4])}", "write the name in full")
 
@@ -101,7 +103,9 @@ def deprecated(case: Case) -> Iterator[Hit]:
 def _missing(case: Case) -> Iterator[Item]:
     """The items whose name this release does not know."""
     for item in case.settings:
-        if item.kind == "flag":
+        if item.written == "--model" and case.configuration.entry != "serve":
+            missing = False  # 0.9.0 took it from `vllm serve` alone
+        elif item.kind == "flag":
             missing = case.known.find(item.written) is None and not _completions(case, item)
         elif item.kind == "key" and case.configuration.entry == "yaml":
             missing = case.known.find("--" + item.written) is None
@@ -116,7 +120,7 @@ def _completions(case: Case, item: Item) -> list[str]:
 
 
 def _span(case: Case, item: Item) -> Span | None:
-    return case.known.history.get(item.name)
+    return case.known.span(case.configuration.entry if item.kind != "flag" else "", item.name)
 
 
 def _what(item: Item) -> str:
@@ -149,12 +153,21 @@ def _speculative(case: Case, item: Item, gone: str) -> Hit:
     return Hit(item, message, words, Change(item, (Setting("speculative_config", value),)))
 
 
+def _exists(case: Case, name: str, value: Value) -> bool:
+    """Whether this release has the flag, and the keys of it that are set."""
+    keys = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else []
+    told = any(known.startswith(f"{name}.") for known in case.known.keys)
+    return case.known.flag(name) is not None and not (told and any(key not in case.known.keys for key in keys))
+
+
 def _remedy(case: Case, item: Item) -> tuple[str, Change | None]:
     successor = SUCCESSORS.get(item.name)
     if successor is None or item.name in UNDECIDED:
         return "leave it out, or look up what took its place", None
     settings = successor.to(item.value) if successor and item.known else ()
-    if successor and settings and (successor.needs is None or case.known.flag(successor.needs)):
+    if settings and not all(_exists(case, name, value) for name, value in settings):
+        return "leave it out: nothing took its place in this release", Change(item)
+    if settings:
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings)
         return f"write {words}", Change(item, tuple(Setting(name, value) for name, value in settings))
     if successor.needs or not item.known:

@@ -8,7 +8,7 @@ from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
 from dyno.lint.diff import in_words
 from dyno.lint.source import UNKNOWN, Item, Value
-from dyno.lint.tables import SYNONYMS
+from dyno.lint.tables import CHOICES, LOOKED_UP_WITH, OBJECTS, SYNONYMS
 
 RULES = Rules()
 
@@ -19,11 +19,12 @@ RULES = Rules()
 def not_a_choice(case: Case) -> Iterator[Hit]:
     """The flag takes only the values of a list, which differs from release to release."""
     for item, flag, text in _texts(case):
-        if flag.choices and text not in flag.choices and text not in flag.words and _of_type(flag, text):
-            near = nearest(text, flag.choices)
-            better = next((word for word in SYNONYMS.get(item.name, {}).get(text, ()) if word in flag.choices), None)
-            remedy = f"write {better}" if better else f"choose one of {', '.join(flag.choices)}"
-            yield Hit(item, f"{item.written} {text}: vLLM {case.known.version} knows only {_some(flag.choices)}{near}",
+        choices = flag.choices or CHOICES.get(item.name, ())
+        if choices and text not in choices and text not in flag.words and _of_type(flag, text):
+            near = nearest(text, choices)
+            better = next((word for word in SYNONYMS.get(item.name, {}).get(text, ()) if word in choices), None)
+            remedy = f"write {better}" if better else f"choose one of {', '.join(choices)}"
+            yield Hit(item, f"{item.written} {text}: vLLM {case.known.version} knows only {_some(choices)}{near}",
                       remedy, Change(item, (Setting(item.name, better),)) if better else None)  # fmt: skip
 
 
@@ -31,7 +32,9 @@ def not_a_choice(case: Case) -> Iterator[Hit]:
 def wrong_type(case: Case) -> Iterator[Hit]:
     """A number, a size such as 8k, or JSON is wanted, and the word cannot be read as one."""
     for item, flag, text in _texts(case):
-        if not _of_type(flag, text):
+        if not _of_type(flag, text) or (
+            item.name in OBJECTS and item.kind == "flag" and not text.lstrip().startswith("{")
+        ):
             yield Hit(
                 item, f"{item.written} wants {_WANTED.get(flag.kind, flag.kind)}, got {text!r}", "correct the value"
             )
@@ -76,7 +79,17 @@ def unknown_value(case: Case) -> Iterator[Hit]:
         item, value = case.item(name), case.value(name)
         if item is None or not isinstance(value, str) or not known or (flag := case.flag(item)) is None or flag.choices:
             continue
-        if (word := value.lower()) not in known and word not in ("none", "auto", ""):
+        with_flag = LOOKED_UP_WITH.get(name)
+        if (
+            (word := value.lower()) in known
+            or word in ("none", "auto", "")
+            or (with_flag and not case.is_on(with_flag))
+        ):
+            continue
+        if better := next((each for each in SYNONYMS.get(name, {}).get(word, ()) if each in (*known, "auto")), None):
+            yield Hit(item, f"{item.written} {value}: vLLM {case.known.version} has no such value", f"write {better}",
+                      Change(item, (Setting(item.name, better),)))  # fmt: skip
+        else:
             yield Hit(
                 item,
                 f"{item.written} {value}: vLLM {case.known.version} knows only {_some(known)}{nearest(word, known)}",

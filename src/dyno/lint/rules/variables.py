@@ -30,6 +30,10 @@ def never_read(case: Case) -> Iterator[Hit]:
                 _switched(item, flag.options[0]),
                 Change(item, (Setting(flag.name, True),)) if _on(item) else Change(item),
             )
+        elif (gone := case.known.history.get(item.name.removeprefix("VLLM_").lower())) and gone.gone:
+            flag_was = "--" + item.name.removeprefix("VLLM_").lower().replace("_", "-")
+            yield Hit(item, f"no vLLM release reads {item.name}: there was a flag {flag_was}, until {gone.gone}",
+                      "leave it out", Change(item))  # fmt: skip
         else:
             near = nearest(item.name, sorted(case.known.variables or ()))
             yield Hit(
@@ -86,6 +90,22 @@ def unreadable(case: Case) -> Iterator[Hit]:
     item = case.variables.get("VLLM_CPU_KVCACHE_SPACE")
     if item and item.known and not str(item.value).strip().lstrip("-").isdecimal():
         yield Hit(item, f"VLLM_CPU_KVCACHE_SPACE wants whole GiB, got {item.value!r}", "write a whole number")
+    for name, choices in case.known.variable_choices.items():
+        item = case.variables.get(name)
+        if (
+            item
+            and item.known
+            and str(item.value).lower() not in (each.lower() for each in choices)
+            and item.value != ""
+        ):
+            yield Hit(item, f"{name} takes {', '.join(choices)}, got {item.value!r}", "choose one of these")
+    item, backends = case.variables.get("VLLM_ATTENTION_BACKEND"), case.known.lists.get("attention_backend", ())
+    if item and item.known and backends and "VLLM_ATTENTION_BACKEND" in (case.known.variables or ()) \
+            and str(item.value).lower() not in (*backends, ""):  # fmt: skip
+        gone = VARIABLES[item.name].translate(item.value) is None
+        yield Hit(item, f"VLLM_ATTENTION_BACKEND={item.value}: vLLM {case.known.version} has no such backend",
+                  "leave it out: vLLM chooses" if gone else f"choose one of {', '.join(backends).upper()}",
+                  Change(item) if gone else None)  # fmt: skip
     item = case.variables.get("VLLM_PORT")
     if item and item.known and "://" in str(item.value):
         yield Hit(item, "VLLM_PORT is an address here, as Kubernetes sets it for a service called vllm",

@@ -1,0 +1,55 @@
+import pytest
+from models import GPT_OSS_20B, LLAMA_8B, QWEN3_4B, setup
+
+from dyno.model.quantization import read_quantization
+from dyno.model.spec import Quantization
+from dyno.predict.weights import weights_bytes
+
+GIB = 2**30
+COMPRESSED = {
+    "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
+    "config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 128, "strategy": "group"}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, ("fp8", 8, 16384)),
+        ({"quant_method": "fp8"}, ("fp8", 8, 0)),
+        ({"quant_method": "awq", "bits": 4, "group_size": 64}, ("awq", 4, 64)),
+        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, ("gptq", 8, 0)),
+        (COMPRESSED, ("compressed-tensors", 4, 128)),
+        ({"quant_method": "mxfp4"}, ("mxfp4", 4, 32)),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("modelopt", 4, 16)),
+    ],
+)
+def test_a_checkpoints_method_is_read_with_its_width(config, expected):
+    found = read_quantization(config)
+    assert (found.method, found.bits, found.group) == expected
+
+
+@pytest.mark.parametrize("config", [None, [], {}, {"quant_method": 3}, {"quant_method": "tomorrow"},
+                                    {"quant_method": "compressed-tensors"}])  # fmt: skip
+def test_what_is_not_known_is_not_guessed(config):
+    assert read_quantization(config) is None
+
+
+def test_strange_widths_fall_back_to_the_methods_own():
+    assert read_quantization({"quant_method": "awq", "bits": "x", "group_size": 10**9}) == Quantization("awq", 4, 128)
+
+
+@pytest.mark.parametrize(
+    ("config", "method", "gib"),
+    [
+        (LLAMA_8B, None, 14.96),  # 16.06 GB
+        (LLAMA_8B, {"quant_method": "fp8", "weight_block_size": [128, 128]}, 8.46),  # 9.08 GB
+        (LLAMA_8B, COMPRESSED, 5.33),  # 5.7 GB
+        (QWEN3_4B, {"quant_method": "fp8"}, 4.11),
+        (GPT_OSS_20B, {"quant_method": "mxfp4"}, 12.8),  # 13.8 GB
+    ],
+)
+def test_quantized_weights_are_as_large_as_published(config, method, gib):
+    """What the allocator and the cosines add, up to a fifteenth of a GiB a 16-bit matrix rounded, is not published."""
+    asked = setup(config if method is None else config | {"quantization_config": method})
+    assert weights_bytes(asked) / GIB == pytest.approx(gib, rel=0.03)
