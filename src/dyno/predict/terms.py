@@ -67,7 +67,7 @@ def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
     known = constants_for(setup.card.capability if setup.card else (0, 0), measured)
     weights = weights_bytes(setup)
     return Terms(
-        weights=Term(weights, 0.002 * weights + (_ONLINE if setup.online else 4 * MIB)),
+        weights=Term(weights, 0.0005 * weights + (_ONLINE if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
         other=_other(setup, known),
         graphs=Term(graphs := graph_bytes(setup, known), hypot(known.graph_off * graphs, _estimate_spread(setup))),
