@@ -83,6 +83,7 @@ def kept_bytes(setup: Setup) -> int:
 
 
 def workspace_bytes(setup: Setup) -> int:
+    """What cuBLAS works in, which PyTorch allocates at the first product."""
     capability = setup.card.capability if setup.card else (0, 0)
     return _HOPPER_WORKSPACE if capability[0] in (9, 10) else _WORKSPACE
 
