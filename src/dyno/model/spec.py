@@ -36,6 +36,7 @@ class Weights:
 
     @property
     def parameters(self) -> int:
+        """Of all of them."""
         return self.count * self.rows * self.columns
 
 
@@ -112,4 +113,5 @@ class ModelSpec:
 
     @property
     def uses_mla(self) -> bool:
+        """Whether layers keep one latent instead of keys and values."""
         return any(cache.kind == "mla" for cache in self.caches)
