@@ -99,7 +99,7 @@ services:
       --port 80
 """
     (entry, items), (_, others) = seen(content, "compose.yaml")
-    assert (entry, items["model"], items["B"], items["port"]) == ("serve", "m", "x", "80")
+    assert (entry, items["model"], items["B"], items["port"]) == ("api_server", "m", "x", "80")
     assert items["max_num_seqs"] not in ("${SEQS}", "")
     assert (others["VLLM_A"], others["model"], others["port"]) == ("1", "m", "80")
 

@@ -10,6 +10,10 @@ from handmade import KNOWN, judge, text
 from dyno.errors import InputError
 from dyno.hardware.gpus import find_card
 from dyno.lint.case import ModelFacts
+from dyno.lint.diff import changes
+from dyno.lint.knowledge import known_release as release
+from dyno.lint.matrix import matrix
+from dyno.lint.releases import over_all, ranges
 from dyno.lint.rules import MODULES, RULES, find_rules
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +132,27 @@ def test_fp8_on_ada_is_native():
     found = replace(judge(), card=find_card("RTX 4090 Laptop")).findings(text("vllm serve m -q fp8"))
     assert [(each.code, each.severity) for each in found] == [("DYN502", "note")]
     assert "native" in found[0].message
+
+
+def test_over_all_releases_rows_with_the_same_errors_are_one():
+    known = {version: replace(KNOWN, version=version) for version in ("0.8.0", "0.8.3", "0.8.4", "0.9.0")}
+    found = over_all([text("vllm serve Qwen/Qwen3-4B")], judge(), tuple(known), known.__getitem__)
+    rows = [(one, other, bool(messages)) for one, other, messages in ranges(found)]
+    assert rows == [("0.8.0", "0.8.3", True), ("0.8.4", "0.9.0", False)]
+
+
+def test_what_changed_between_releases_is_told():
+    older = replace(KNOWN, flags=KNOWN.flags[1:], variables=frozenset())
+    told = changes(older, KNOWN)
+    assert "new flag --max-num-seqs" in told
+    assert "new variable VLLM_API_KEY" in told
+    assert changes(KNOWN, KNOWN) == []
+
+
+def test_optimisations_exclude_each_other_and_are_defaults():
+    cells = matrix(replace(judge(), card=find_card("RTX 5070")), release("0.33.0"))
+    assert cells["async scheduling", "async scheduling"].state == "default"
+    assert cells["multi-step scheduling", "multi-step scheduling"].state == "no"
+    assert cells["FP8 KV cache", "FlashAttention"].state == "no"
+    assert cells["V1 engine", "V1 engine"].state == "no effect"
+    assert cells["prefix caching", "KV offloading"].state == "yes"

@@ -81,9 +81,13 @@ class Loop:
             connections = await asyncio.gather(*(self._open(self._answered) for _ in range(self._pace.clients)))
         except OSError as error:
             raise DynoError(f"{self._endpoint.url}: {failure_kind(error)}; is the server running?") from error
+        prober = None
+        if probe is not None:
+            with contextlib.suppress(OSError):
+                prober = await self._open(self._keep_page)
         if self._ready is not None:
             self._ready()
-        ticking = asyncio.create_task(self._tick(probe, on_progress))
+        ticking = asyncio.create_task(self._tick(prober, probe or b"", on_progress))
         try:
             meter = Meter(self._sockets)
             with contextlib.ExitStack() as until_done:
@@ -187,16 +191,12 @@ class Loop:
         else:
             connection.send(self._requests[transcript.index], transcript)
 
-    async def _tick(self, probe: bytes | None, on_progress: Progress | None) -> None:
+    async def _tick(self, prober: Connection | None, probe: bytes, on_progress: Progress | None) -> None:
         """Once a second: progress, streams that fell silent, and the probe, whose answers are only kept."""
-        prober = None
-        if probe is not None:
-            with contextlib.suppress(OSError):
-                prober = await self._open(self._keep_page)
         while True:
             if on_progress is not None:
                 on_progress(self._over, len(self._requests))
-            if prober is not None and probe is not None and prober.alive and prober.transcript is None:
+            if prober is not None and prober.alive and prober.transcript is None:
                 prober.send(probe, Transcript(len(self.pages), perf_counter_ns()))
             await asyncio.sleep(_TICK_S)
             self._end_silent(perf_counter_ns())

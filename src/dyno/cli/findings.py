@@ -56,11 +56,10 @@ def over_releases(inputs: Sequence[str], judge: Judge, as_json: bool) -> int:
     if as_json:
         print(_json([each for over in found for each in over.errors]))
     else:
-        works = [one if one == other else f"{one} to {other}" for one, other in ranges(found)]
+        rows = [(one if one == other else f"{one} to {other}", messages) for one, other, messages in ranges(found)]
+        works = [releases for releases, messages in rows if not messages]
         print(f"works on vLLM {', '.join(works)}" if works else "works on no vLLM release")
-        for over in found:
-            if over.errors:
-                print(f"{over.version}: {'; '.join(dict.fromkeys(each.message for each in over.errors))}")
+        print("\n".join(f"{releases}: {'; '.join(messages)}" for releases, messages in rows if messages))
     return int(not any(not over.errors for over in found))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dyno.hardware.gpus import Card
 from dyno.lint.argv import items_of
-from dyno.lint.case import Case, Change, ModelFacts, Rule, Severity
+from dyno.lint.case import SETTINGS, Case, Change, Hit, ModelFacts, Rule, Severity
 from dyno.lint.known import Known
 from dyno.lint.read import Read
 from dyno.lint.source import Configuration
@@ -68,10 +68,11 @@ class Judge:
             for rule in self.rules.values():
                 for hit in rule.check(case) if rule.code not in self.ignore else ():
                     line, column = places.of(hit.item.start)
+                    severity = _severity(rule, hit, configuration)
                     change = hit.change if configuration.entry != "mention" else None  # sentences are not rewritten
                     if not silenced.at(rule.code, line, configuration):
                         found.setdefault((rule.code, hit.item.start, hit.item.written), Finding(
-                            rule.code, rule.severity, hit.item.written, case.known.version, text.name, line, column,
+                            rule.code, severity, hit.item.written, case.known.version, text.name, line, column,
                             hit.message, hit.remedy, change))  # fmt: skip
         return sorted(found.values(), key=lambda finding: (finding.line, finding.column, finding.code))
 
@@ -81,6 +82,12 @@ class Judge:
         if self.model is None and self.facts_for and case.model_name and configuration.entry != "mention":
             return replace(case, model=self.facts_for(case.model_name))
         return case
+
+
+def _severity(rule: Rule, hit: Hit, configuration: Configuration) -> Severity:
+    """What a sentence names is not what anybody starts: a warning at most."""
+    named = configuration.entry == "mention" and hit.item.kind in SETTINGS
+    return "warning" if named and rule.severity == "error" else rule.severity
 
 
 class _Places:

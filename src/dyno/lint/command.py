@@ -105,7 +105,7 @@ def find_server(words: Sequence[Word]) -> Configuration | None:
     if begin is None:
         if image is None:
             return None
-        begin, entry = image + 1, "serve"
+        begin, entry = image + 1, "api_server"
     before = words[:begin]
     items = [variable(word, "shell") for i, word in enumerate(before)
              if _ASSIGNMENT.match(word.text) and (image is None or texts[i - 1] in ("-e", "--env"))]  # fmt: skip

@@ -43,7 +43,7 @@ def _container(source: Source, keys: dict[str, tuple[Any, Any]]) -> list[Configu
         return _with(read_commands(script)[0], (*_image_item(image), *_environment(source, keys)), image, _facts(keys))
     if server is None and image and is_image(image.text) and "entrypoint" not in keys:
         start, end = (parts[0].start, parts[-1].end) if parts else (image.start, image.end)
-        server = Configuration("serve", "shell", start, end, tuple(words))
+        server = Configuration("api_server", "shell", start, end, tuple(words))
     if server is None:
         return []
     form = parts[-1].form if parts else "shell"

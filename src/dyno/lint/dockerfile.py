@@ -117,7 +117,7 @@ def _close(stage: _Stage) -> list[Configuration]:
     server = find_server(words) if words else None
     arguments = bool(words) and stage.entrypoint is None and words[0].text.startswith("-")
     if server is None and words and (arguments or (stage.image and stage.entrypoint is None)):
-        server = Configuration("serve", parts[-1].form, words[0].start, words[-1].end, tuple(words))
+        server = Configuration("api_server", parts[-1].form, words[0].start, words[-1].end, tuple(words))
     if server is None:
         ends = [item.end for item in given]
         return [Configuration("variables", "shell", given[0].start, max(ends), (), given, release)] if given else []

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dyno.engine.catalog import Flag
@@ -97,6 +97,12 @@ class Known:
         """Whether LLM(...) or EngineArgs(...) takes this keyword."""
         until = _LLM_ONLY.get(name) if entry in ("LLM", "mapping", "mention") else None
         return name in self.keywords or (until is not None and not self.since(until))
+
+    def span(self, entry: str, name: str) -> Span | None:
+        """Since when and until when a name is taken; LLM(...) keeps some longer than the flags go."""
+        span = self.history.get(name)
+        until = _LLM_ONLY.get(name) if entry in ("LLM", "mapping") else None
+        return replace(span, gone=until) if span and until else span
 
     def other_flag(self, name: str) -> Flag | None:
         """The flag of this name in whichever release had it."""

@@ -27,20 +27,17 @@ def over_all(texts: Sequence[Text], judge: Judge, versions: Sequence[str], load:
     return result
 
 
+def ranges(found: Sequence[Over]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Unbroken rows of releases with the same errors: first, last, messages (none where it works)."""
+    rows: list[tuple[str, str, tuple[str, ...]]] = []
+    for each in found:
+        messages = tuple(dict.fromkeys(error.message for error in each.errors))
+        if rows and rows[-1][2] == messages:
+            rows[-1] = (rows[-1][0], each.version, messages)
+        else:
+            rows.append((each.version, each.version, messages))
+    return rows
+
+
 def _always(known: Known) -> Callable[[Configuration], Known]:
     return lambda _: known
-
-
-def ranges(all_of_them: Sequence[Over]) -> list[tuple[str, str]]:
-    """The unbroken ranges of releases without an error."""
-    found: list[tuple[str, str]] = []
-    before = True
-    for each in all_of_them:
-        if not each.errors:
-            found = (
-                [*found[:-1], (found[-1][0], each.version)]
-                if found and not before
-                else [*found, (each.version, each.version)]
-            )
-        before = bool(each.errors)
-    return found

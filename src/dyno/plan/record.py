@@ -55,4 +55,5 @@ class Plan:
 
     @property
     def asked(self) -> Candidate:
+        """What the plan was made for."""
         return self.candidates[0]

@@ -72,7 +72,10 @@ def kept_bytes(setup: Setup) -> int:
     """
     warm_up = min(2 * setup.max_num_seqs, setup.max_num_batched_tokens)
     tokens = warm_up if setup.graphs else setup.max_num_batched_tokens
-    forward = forward_bytes(replace(setup, max_num_batched_tokens=tokens), profiling=False)
+    warmed = replace(setup, max_num_batched_tokens=tokens)
+    forward = forward_bytes(warmed, profiling=False)
+    if setup.model.num_experts:  # whose workspaces stay as large as they ever were
+        forward += _experts(setup) - _experts(warmed)
     flashinfer = _FLASHINFER_WORKSPACE if _uses_flashinfer(setup) else 0
     latents = allocated(_context_tokens(setup) * setup.model.caches[0].head_dim * _BYTES) if setup.model.uses_mla else 0
     tables = 2 * 4 * setup.max_num_seqs * ceil(setup.max_model_len / setup.block_size)  # of blocks, int32, and a copy
@@ -80,6 +83,7 @@ def kept_bytes(setup: Setup) -> int:
 
 
 def workspace_bytes(setup: Setup) -> int:
+    """What cuBLAS works in, which PyTorch allocates at the first product."""
     capability = setup.card.capability if setup.card else (0, 0)
     return _HOPPER_WORKSPACE if capability[0] in (9, 10) else _WORKSPACE
 

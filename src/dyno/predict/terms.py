@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, exp, hypot, log, sqrt
+from statistics import fmean
 
 from dyno.predict.activations import activation_bytes, kept_bytes
 from dyno.predict.constants import HOPPER, MIB, Constants, constants_for
@@ -66,7 +67,7 @@ def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
     known = constants_for(setup.card.capability if setup.card else (0, 0), measured)
     weights = weights_bytes(setup)
     return Terms(
-        weights=Term(weights, 0.002 * weights + (20 * MIB if setup.online else 4 * MIB)),
+        weights=Term(weights, 0.0005 * weights + (_ONLINE if setup.online else 4 * MIB)),
         activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
         other=_other(setup, known),
         graphs=Term(graphs := graph_bytes(setup, known), hypot(known.graph_off * graphs, _estimate_spread(setup))),
@@ -93,6 +94,8 @@ def _other(setup: Setup, known: Constants) -> Term:
 
 
 _MEASURED = (0, 26)
+_V1_SAMPLER = 1.5
+_ONLINE = 30 * MIB  # what quantizing while loading leaves behind was measured once
 _LINKS = Term(350 * MIB, 200 * MIB)  # nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
 
@@ -121,8 +124,12 @@ def graph_bytes(setup: Setup, known: Constants) -> float:
 
 
 def sampled(setup: Setup) -> int:
-    """Logits of the sampler's warm-up: every sequence that a batch of two tokens each has room for."""
-    return min(setup.max_num_seqs, max(1, setup.max_num_batched_tokens // 2)) * setup.model.vocab_size
+    """Logits of the sampler's warm-up: every sequence that a batch of two tokens each has room for.
+
+    The V1 runner holds half as much again of each: 14 bytes, in 16 bits, as numbers, probabilities and noise.
+    """
+    sequences = min(setup.max_num_seqs, max(1, setup.max_num_batched_tokens // 2))
+    return round(sequences * setup.model.vocab_size * (1.0 if setup.v2_runner else _V1_SAMPLER))
 
 
 def _same_machine(one: Setup, other: Setup) -> bool:
@@ -138,8 +145,14 @@ def _same_model(one: Setup, other: Setup) -> bool:
 
 
 def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
+    """As a start of the same model told; where it is quantized while loading, as it left behind with other models."""
     told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes]
-    return Term(sum(told) / len(told), 5 * MIB) if told else prior
+    if told:
+        return Term(fmean(told), 5 * MIB)
+    alike = [boot for boot in boots if setup.online and boot.setup.online == setup.online]
+    left = [(boot.facts.weights_bytes - weights_bytes(boot.setup)) / boot.setup.model.num_hidden_layers
+            for boot in alike if boot.facts.weights_bytes]  # fmt: skip
+    return Term(prior.nbytes + fmean(left) * setup.model.num_hidden_layers, prior.spread / 2) if left else prior
 
 
 def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:

@@ -9,7 +9,7 @@ from dyno.predict.setup import Setup
 # PyTorch's CUDACachingAllocator: from 10 MiB on a segment of whole 2 MiB, whose rest is only split off above 1 MiB.
 _SEGMENT, _LARGE, _KEPT = 2 * MIB, 10 * MIB, MIB
 
-# Measured once: online FP8 of a Qwen3-4B leaves 41 MiB more than its weights and scales, over 36 layers.
+# Measured once: online FP8 of a Qwen3-4B leaves 41 MiB more than its rounded weights and scales, over 36 layers.
 _ONLINE_LEFTOVER = 1.14 * MIB
 
 
@@ -85,7 +85,5 @@ def _stored_bytes(setup: Setup) -> float:
 
 
 def _rotary_bytes(model: ModelSpec) -> float:
-    """Cosines and sines of every position, in the model's dtype; one table for each kind of attention."""
-    tables = sum(cache.kind in ("full", "sliding", "mla") for cache in model.caches)
-    rotary = 64 if model.uses_mla else model.head_dim
-    return min(2, tables) * model.max_position_embeddings * rotary * element_bytes(model.dtype)
+    """Cosines and sines of every position, in the model's dtype."""
+    return model.max_position_embeddings * model.rotary_dim * element_bytes(model.dtype)

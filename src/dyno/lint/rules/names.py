@@ -61,6 +61,8 @@ def too_new(case: Case) -> Iterator[Hit]:
 def ambiguous(case: Case) -> Iterator[Hit]:
     """argparse completes a shortened flag when only one begins like that, and refuses it when several do."""
     for item in case.settings:
+        if item.written == "--model" and case.configuration.entry != "serve":
+            continue
         if item.kind == "flag" and case.known.find(item.written) is None and (many := _completions(case, item)):
             yield Hit(item, f"{item.written} could mean {', '.join(many[:4])}", "write the name in full")
 
@@ -101,7 +103,9 @@ def deprecated(case: Case) -> Iterator[Hit]:
 def _missing(case: Case) -> Iterator[Item]:
     """The items whose name this release does not know."""
     for item in case.settings:
-        if item.kind == "flag":
+        if item.written == "--model" and case.configuration.entry != "serve":
+            missing = False  # 0.9.0 took it from `vllm serve` alone
+        elif item.kind == "flag":
             missing = case.known.find(item.written) is None and not _completions(case, item)
         elif item.kind == "key" and case.configuration.entry == "yaml":
             missing = case.known.find("--" + item.written) is None
@@ -116,7 +120,7 @@ def _completions(case: Case, item: Item) -> list[str]:
 
 
 def _span(case: Case, item: Item) -> Span | None:
-    return case.known.history.get(item.name)
+    return case.known.span(case.configuration.entry if item.kind != "flag" else "", item.name)
 
 
 def _what(item: Item) -> str:
