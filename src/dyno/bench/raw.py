@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
 from dyno.bench.counters import Gauges, read_gauges
+from dyno.bench.spool import BLOCK, Integers, Stamps
 from dyno.bench.stats import Records
 from dyno.errors import InputError
 from dyno.hardware.sampler import Samples
@@ -30,10 +31,24 @@ def save_raw(path: Path, records: Records, header: Mapping[str, object], gauges:
     arrays = {name: getattr(records, name) for name in _ARRAYS}
     told = {} if gauges is None else {f"gauges.{name}": getattr(gauges, name) for name in _GAUGES}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # steps between stamps are small numbers and compress well
-        np.savez_compressed(file, outcomes=codes.astype(np.int16), kinds=kinds,
-                            content_steps_ns=np.diff(records.content_ns, prepend=0), **arrays, **told)  # fmt: skip
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as file:
+        for name, values in {"outcomes": codes.astype(np.int16), "kinds": kinds, **arrays, **told}.items():
+            with file.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+        with file.open("content_steps_ns.npy", "w", force_zip64=True) as member:
+            _write_steps(member, records.content_ns)
     path.with_suffix(".json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **header}, indent=1) + "\n")
+
+
+def _write_steps(member: IO[bytes], stamps: Integers | Stamps) -> None:
+    """Steps between stamps, which are small numbers and compress well; a block at a time."""
+    form = {"descr": "<i8", "fortran_order": False, "shape": (len(stamps),)}
+    np.lib.format.write_array_header_1_0(member, form)
+    before = 0
+    for begin in range(0, len(stamps), BLOCK):
+        block = stamps[begin : begin + BLOCK]
+        member.write(np.diff(block, prepend=before).tobytes())
+        before = block[-1]
 
 
 def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
