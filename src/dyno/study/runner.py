@@ -26,7 +26,7 @@ def run_study(session: Session, watch: Watch) -> Journal:
     """
     journal = read_journal(session.folder)
     alone = len(journal.study.candidates) == 1
-    clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal.notes)
+    clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal)
     if session.spec.prove:
         return _prove(session, session.spec.prove, clock)
     others = journal.study.candidates[1:]
@@ -94,8 +94,9 @@ def _goes_on(journal: Journal) -> bool:
 class _Clock:
     """Tells the watcher how far a study is."""
 
-    def __init__(self, watch: Watch, confirming: int, noted: tuple[str, ...]) -> None:
-        self._watch, self._confirming, self._noted = watch, confirming, noted
+    def __init__(self, watch: Watch, confirming: int, journal: Journal) -> None:
+        self._watch, self._confirming, self._noted = watch, confirming, journal.notes
+        self.finished = len(journal.steps)  # tests, before this run of the study
         self._started = time.monotonic()
         self._launches: list[float] = []
 
@@ -165,8 +166,8 @@ def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
 def _launch(session: Session, journal: Journal, plan: LaunchPlan, clock: _Clock) -> Journal:
     """Start one engine, take the tests it owes, stop it. Every finished test is on disk before the next begins."""
     started = time.monotonic()
-    if journal.steps and clock.at_first_launch:
-        clock.note(session.folder, f"Went on after an interruption, {len(journal.steps)} tests finished.")
+    if clock.finished and clock.at_first_launch:
+        clock.note(session.folder, f"Went on after an interruption, {clock.finished} tests finished.")
     candidate = session.here(next(each for each in journal.study.candidates if each.name == plan.candidate))
     clock.tell("launch", plan, candidate.args.changes() or "vLLM's defaults")
     Launch(session, plan, candidate, lambda kind, text: clock.tell(kind, plan, text)).take()
