@@ -1,6 +1,7 @@
 """What no catalog can know: successors and their values, names that people invent, what a release ignores.
 
-Every entry was looked up in vLLM's own sources of the releases it speaks of.
+Entries were looked up in vLLM's own sources; where REQUIRES, EXCLUDES and RELATIONS name no first release, in those of
+0.32 alone.
 """
 
 import re
