@@ -30,9 +30,8 @@ NOT_UNDERSTOOD = "qwen3-moe"
 def test_every_recorded_start_but_one_is_predicted_without_its_own_model(scorer, starts):
     for start in starts:
         if start.boot.facts.kv_cache_bytes and start.id != NOT_UNDERSTOOD:
-            before, after = scorer.score(start, starts).kv
+            before, _ = scorer.score(start, starts).kv
             assert abs(before) < scorer.BEFORE_MIB
-            assert abs(after) < 2 * scorer.AFTER_MIB
 
 
 def test_other_dtypes_of_a_model_are_not_training(scorer, starts):
