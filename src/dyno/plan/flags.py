@@ -42,7 +42,7 @@ FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
                      "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _switch),
     **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config"), str),
 }  # fmt: skip
-VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER")
+VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER", "VLLM_USE_FLASHINFER_SAMPLER")
 _SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}
 
 

@@ -13,7 +13,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics} | _capacity(outcome, row) | _ratios(row)
+                  "metrics": row.metrics, "predicted": row.foreseen} | _capacity(outcome, row) | _ratios(row)
                  for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
         "recommended": _recommended(outcome.recommended),

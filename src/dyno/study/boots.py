@@ -8,6 +8,7 @@ from typing import Any
 
 from dyno.errors import DynoError, InputError
 from dyno.hardware.gpus import live_card
+from dyno.plan.flags import VARIABLES
 from dyno.plan.observed import Observation, keep_boot, parse_release
 from dyno.predict.terms import Facts
 from dyno.study.journal import Journal
@@ -45,6 +46,7 @@ def keep_starts(journal: Journal) -> None:
             entry: dict[str, Any] = {
                 "model": content, "gpu": study.hardware.gpus[0].name, "points": [],
                 "engine_version": study.engine.version, "args": list(candidate.args.argv()[1:]),
+                "env": {name: value for name, value in candidate.args.env if name in VARIABLES},
                 "facts": {name: getattr(step.facts, name) for name in Facts.__dataclass_fields__},
             }  # fmt: skip
             keep_boot(entry)
