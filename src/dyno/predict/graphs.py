@@ -38,7 +38,7 @@ def split_bytes(setup: Setup, tokens: int) -> int:
     values = [cache.head_dim - model.rotary_dim if cache.kind == "mla" else cache.v_head_dim
               for cache in model.caches if cache.kind != "state"]  # fmt: skip
     heads = model.num_attention_heads // setup.tensor_parallel
-    return _SPLITS * heads * tokens * max(values, default=0) * 4
+    return _SPLITS * heads * tokens * max(0, *values, 0) * 4
 
 
 def whole_sizes(setup: Setup) -> tuple[int, ...]:
