@@ -67,8 +67,10 @@ def test_what_was_launched_all_the_same_is_judged_by_its_launch():
 
 def test_candidates_come_in_the_plans_order_where_it_has_one():
     made, spec = journal((), candidates=("a", "b", "c"))
-    foreseen = {name: Foreseen(name, (), {"output_throughput": speed}) for name, speed in zip("abc", (2, 3, 1), strict=True)}
-    assert screen_order(order_of(made.study.candidates, foreseen, spec), (), 1) == ("baseline", "b", "a", "c", "baseline")
+    speeds = {"a": 2.0, "b": 3.0, "c": 1.0}
+    foreseen = {name: Foreseen(name, (), {"output_throughput": speed}) for name, speed in speeds.items()}
+    names = screen_order(order_of(made.study.candidates, foreseen, spec), (), 1)
+    assert names == ("baseline", "b", "a", "c", "baseline")
     del foreseen["c"]
     assert not order_of(made.study.candidates, foreseen, spec).ranked
 

@@ -110,7 +110,7 @@ def _sample(pool: Allocator, setup: Setup) -> None:
 
 
 def _sample_in_32_bits(pool: Allocator, setup: Setup) -> None:
-    """The V1 runner's: logits, the same in 32 bits, as probabilities, and noise; its buffer is there since profiling."""
+    """The V1 runner's: logits, in 32 bits, as probabilities, and noise; its buffer is there since profiling."""
     one = min(setup.max_num_seqs, setup.max_num_batched_tokens) * setup.model.vocab_size
     for nbytes in (sampler_buffer_bytes(setup), one * _BYTES, one * 4, one * 4, one * 4):
         pool.take(nbytes)

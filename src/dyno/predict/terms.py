@@ -151,7 +151,9 @@ def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
     return Term(expected, expected * hypot(sqrt(1 / known), _GRAPHS_APART))
 
 
-def _corrected(setup: Setup, prior: Term, machine_off: float, boots: Sequence[tuple[Boot, float | None, float]]) -> Term:
+def _corrected(
+    setup: Setup, prior: Term, machine_off: float, boots: Sequence[tuple[Boot, float | None, float]]
+) -> Term:
     """A term from how far it was off in each boot, None where a boot does not tell, and how far models lie apart.
 
     Boots of the same model say all. Of others' only what the machine shares is taken: the best guess of it between
