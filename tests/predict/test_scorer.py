@@ -23,7 +23,6 @@ def starts(scorer):
     return [scorer.read(json.loads(line)) for file in RECORDED for line in file.read_text().splitlines()]
 
 
-
 def test_every_recorded_start_is_predicted_without_its_own_model(scorer, starts):
     for start in starts:
         if start.boot.facts.kv_cache_bytes:

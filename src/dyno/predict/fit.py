@@ -12,7 +12,7 @@ from dyno.predict.weights import weights_bytes
 
 # Nothing is surer than this of a model that was not seen.
 _LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 8 * MIB, 20 * MIB, 0.06
-_KNOWN = 0.1  # of one model's weight: what was known before of a graph's two factors
+_KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
 def fit(boots: Sequence[tuple[str, Boot]], known: Constants = UNSEEN) -> Constants:
@@ -64,7 +64,7 @@ def _graphs(models: Sequence[Sequence[Boot]], known: Constants) -> Constants:
             (layers, splits), took = graph_features(boot.setup), float(boot.facts.graph_bytes or 0) * sqrt(len(boots))
             rows.append([known.graph_layer * layers / took, known.graph_split * splits / took])
             wanted.append(1 / sqrt(len(boots)))
-    (layer, split), _ = nnls([*rows, [_KNOWN, 0.0], [0.0, _KNOWN]], [*wanted, _KNOWN, _KNOWN])
+    (layer, split), _ = nnls([*rows, [_KNOWN[0], 0.0], [0.0, _KNOWN[1]]], [*wanted, *_KNOWN])
     found = replace(known, graph_layer=known.graph_layer * float(layer), graph_split=known.graph_split * float(split))
     left = [[log(boot.facts.graph_bytes / graph_bytes(boot.setup, found)) for boot in boots if boot.facts.graph_bytes]
             for boots in seen if boots]  # fmt: skip

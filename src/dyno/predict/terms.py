@@ -68,7 +68,8 @@ def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measur
     """The terms of a setup, corrected by boots of the same kind of card."""
     prior, known = _prior(setup, measured, cold), _known(setup, measured)
     seen = [boot for boot in boots if _same_machine(boot.setup, setup)]
-    other = [(boot, other_off(boot, measured), hypot(known.other_off, activation_spread(boot.setup))) for boot in seen]
+    other = [(boot, other_off(boot, measured, own=_same_model(boot.setup, setup)),
+              hypot(known.other_off, activation_spread(boot.setup))) for boot in seen]  # fmt: skip
     kept = [(boot, kept_off(boot, measured), known.kept_off) for boot in seen]
     return replace(
         prior,
@@ -171,8 +172,11 @@ def _corrected(
     return Term(prior.nbytes + shared, hypot(sqrt(1 / known), of_models))
 
 
-def other_off(boot: Boot, measured: Constants) -> float | None:
+def other_off(boot: Boot, measured: Constants, *, own: bool = False) -> float | None:
     """What the KV cache did not get and no term explains.
+
+    What loading leaves behind beyond the weights is in it, which a machine's models share; not so where the boot is
+    the model's `own`, whose weights are known.
 
     A boot does not say whether it compiled: the peak that explains it better is taken.
     """
@@ -181,7 +185,8 @@ def other_off(boot: Boot, measured: Constants) -> float | None:
         return None
     prior = _prior(setup, measured, cold=True)
     graphs = (boot.facts.graph_bytes or prior.graphs.nbytes) if setup.graphs_budgeted else 0.0
-    left = requested_bytes(setup) - told - (boot.facts.weights_bytes or prior.weights.nbytes) - graphs
+    weights = (boot.facts.weights_bytes if own else None) or prior.weights.nbytes
+    left = requested_bytes(setup) - told - weights - graphs
     peaks = (activation_bytes(setup, cold=True), activation_bytes(setup, cold=False))
     return min((left - peak - prior.other.nbytes for peak in peaks), key=abs)
 
@@ -192,7 +197,7 @@ def kept_off(boot: Boot, measured: Constants) -> float | None:
     if facts.device_used_bytes is None or facts.kv_cache_bytes is None:
         return None
     graphs = facts.graph_bytes if facts.graph_bytes is not None else prior.graphs.nbytes
-    other = prior.other.nbytes + (other_off(boot, measured) or 0.0)
+    other = prior.other.nbytes + (other_off(boot, measured, own=True) or 0.0)
     return (facts.device_used_bytes - facts.kv_cache_bytes - (facts.weights_bytes or prior.weights.nbytes) - graphs
             - prior.context.nbytes - other - prior.kept.nbytes)  # fmt: skip
 

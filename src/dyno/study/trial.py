@@ -25,7 +25,6 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class Foreseen:
     """What a plan said of a candidate. One that is `rejected` is not launched; `figures` are named as measured ones."""
 
@@ -34,6 +33,7 @@ class Foreseen:
     figures: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
 class Step:
     """A finished test of a launch. (candidate, scenario, launch, seed) identifies it within a study.
 
