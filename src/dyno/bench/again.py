@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from dyno.bench import stats
 from dyno.bench.audit import card_reasons
@@ -63,7 +63,7 @@ def read_part(path: Path) -> Part:
         load = _LOAD.validate_python({**header["load"], "trace": ()})
         void = _STRINGS.validate_python(header["void"])
         reconciled = dict(header["reconciled"])
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         problem = "; ".join(str(error).splitlines())
         raise InputError(f"{path.with_suffix('.json')}: not the header of a load ({problem})") from error
     return Part(path.stem, load, Measurement(records, counted, load_gauges(path), void, reconciled), path)

@@ -4,9 +4,11 @@ What was sampled beside a test lies in `NAME.samples.npz`.
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
@@ -21,7 +23,8 @@ from dyno.hardware.sampler import Samples
 SCHEMA_VERSION = 1
 SAMPLES = ".samples.npz"
 _ARRAYS = tuple(field.name for field in fields(Records) if field.name not in ("content_ns", "outcomes"))
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+# what numpy, zipfile and zlib raise of a file whose bytes were changed
+_UNREADABLE = (OSError, ValueError, LookupError, EOFError, BadZipFile, NotImplementedError, TokenError, zlib.error)
 _GAUGES = tuple(field.name for field in fields(Gauges))
 
 

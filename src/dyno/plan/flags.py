@@ -43,7 +43,7 @@ FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
     **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config",
                      "attention_backend", "performance_mode"), str),
 }  # fmt: skip
-VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER")
+VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER", "VLLM_USE_FLASHINFER_SAMPLER")
 _SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}
 
 

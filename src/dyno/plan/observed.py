@@ -57,6 +57,7 @@ class _Observation(BaseModel):
     gpu: str | None
     engine_version: str
     args: list[str] = []
+    env: dict[str, str] = {}
     facts: _Facts = _Facts()
     points: list[_Point] = []
 
@@ -162,7 +163,8 @@ def _observation(entry: _Observation, where: str) -> Observation:
     if not model.caches:
         raise InputError(model.unknown)
     card = None if entry.gpu is None or entry.gpu.lower() == "cpu" else find_card(entry.gpu)
-    args = parse_words(entry.args, model.source)
+    words = parse_words(entry.args, model.source)
+    args = EngineArgs(words.model, words.flags, tuple(entry.env.items()))
     points = tuple(_told(point) for point in entry.points)
     facts = Facts(**entry.facts.model_dump())
     return Observation(model, card, parse_release(entry.engine_version), args, facts, points, where)

@@ -9,6 +9,7 @@ from typing import Any
 from dyno.bench.scenarios import OF_ONE_LOAD, plan_load
 from dyno.errors import DynoError, InputError
 from dyno.hardware.gpus import live_card
+from dyno.plan.flags import VARIABLES
 from dyno.plan.observed import Observation, Told, keep_boot, parse_release
 from dyno.predict.terms import Facts
 from dyno.study.journal import Journal
@@ -51,6 +52,7 @@ def keep_starts(journal: Journal) -> None:
                 "model": content, "gpu": study.hardware.gpus[0].name,
                 "points": [_point(told) for told in _told(journal, candidate.name)],
                 "engine_version": study.engine.version, "args": list(candidate.args.argv()[1:]),
+                "env": {name: value for name, value in candidate.args.env if name in VARIABLES},
                 "facts": {name: getattr(step.facts, name) for name in Facts.__dataclass_fields__},
             }  # fmt: skip
             keep_boot(entry)
