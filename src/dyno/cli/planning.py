@@ -95,9 +95,7 @@ def _observed(path: Path) -> tuple[Observation, ...]:
     return observed_starts(read_journal(path))
 
 
-def load_of(
-    file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None
-) -> "Load | None":
+def load_of(file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None) -> "Load | None":
     """The load that was asked for, None when none was. InputError for a file that is none."""
     numbers: dict[str, Any] = {"input_len": input_len, "output_len": output_len, "concurrency": concurrency}
     given = {name: value for name, value in numbers.items() if value is not None}

@@ -67,9 +67,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
                 len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
 
 
-def _under_load(
-    question: Question, asked: Candidate, others: Sequence[Candidate]
-) -> tuple[Candidate, list[Candidate]]:
+def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, list[Candidate]]:
     """All of them with what they would do, held to the limits; the others in their order."""
     known = question.calibration or generic(question.card)
     if question.card is not None or known.fitted_on:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING
 
-from dyno.predict.latency import Run, derivatives, simulated
+from dyno.predict.latency import Figures, Run, derivatives, simulated
 from dyno.predict.rates import LAUNCHES, NAMES, RESIDUAL, Calibration
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ def calibrate(points: Sequence[Point], known: Calibration) -> Calibration:
     """
     import numpy as np
 
-    usable = [point for point in _chosen(points) if simulated(point.run, known.rates) is not None]
+    usable = [point for point in _chosen(points) if _told(point, simulated(point.run, known.rates))]
     if not usable:
         return known
     prior = np.array(known.covariance)
     precision = np.linalg.inv(prior)
     moved = np.zeros(len(NAMES))
     found, normal = known, precision
-    for _ in range(_ROUNDS):
-        slopes, offs, weights = _linear(usable, found)
+    for round_ in range(_ROUNDS):
+        slopes, offs, weights = _linear(usable, found, trusting=round_ == 0)
         normal = slopes.T @ (slopes * weights[:, None]) + precision
         step = np.linalg.solve(normal, slopes.T @ (weights * offs) - precision @ moved)
         moved = moved + np.clip(step, -_FARTHEST, _FARTHEST)
@@ -62,11 +62,18 @@ def calibrate(points: Sequence[Point], known: Calibration) -> Calibration:
 
 
 def _chosen(points: Sequence[Point]) -> Sequence[Point]:
-    """Points that told something; of very many, some spread over all."""
-    told = [point for point in points if any(point.told.get(name, 0) > 0 for name in _FIGURES)]
-    if len(told) <= MOST_POINTS:
-        return told
-    return [told[round(place * (len(told) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+    """Of very many points, some spread over all."""
+    if len(points) <= MOST_POINTS:
+        return points
+    return [points[round(place * (len(points) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+
+
+def _told(point: Point, figures: Figures | None) -> dict[str, float]:
+    """By figure, the logarithm of what was measured over what a simulation says."""
+    said = figures.medians() if figures else {}
+    return {
+        name: log(point.told[name] / said[name]) for name in _FIGURES if name in said and point.told.get(name, 0) > 0
+    }
 
 
 def _moved(known: Calibration, by: Iterable[float]) -> Calibration:
@@ -74,22 +81,22 @@ def _moved(known: Calibration, by: Iterable[float]) -> Calibration:
     return replace(known, rates=replace(known.rates, **changed))
 
 
-def _linear(points: Sequence[Point], now: Calibration) -> "tuple[Floats, Floats, Floats]":
-    """Derivatives, how far off each figure is, and its weight, one row a figure."""
+def _linear(points: Sequence[Point], now: Calibration, trusting: bool) -> "tuple[Floats, Floats, Floats]":
+    """Derivatives, how far off each figure is, and its weight, one row a figure.
+
+    At first all points are trusted alike: a card that is far from others of its kind has every point far off.
+    """
     import numpy as np
 
     slopes, offs, weights = [], [], []
     for point in points:
         figures = simulated(point.run, now.rates)
-        if figures is None:
-            continue
-        moves = derivatives(point.run, now, figures)
-        for name, value in figures.medians().items():
-            if name in _POINT and point.told.get(name, 0) > 0:
-                off = log(point.told[name] / value)
-                slopes.append([moves.get(rate, {}).get(name, 0.0) for rate in NAMES])
-                offs.append(off)
-                weights.append((_STEADY + 1) / (_STEADY + (off / _POINT[name]) ** 2) / _POINT[name] ** 2)
+        moves = derivatives(point.run, now, figures) if figures else {}
+        for name, off in _told(point, figures).items():
+            slopes.append([moves.get(rate, {}).get(name, 0.0) for rate in NAMES])
+            offs.append(off)
+            pull = 1.0 if trusting else (_STEADY + 1) / (_STEADY + (off / _POINT[name]) ** 2)
+            weights.append(pull / _POINT[name] ** 2)
     return np.array(slopes), np.array(offs), np.array(weights)
 
 
@@ -97,10 +104,8 @@ def _residual(points: Sequence[Point], found: Calibration) -> dict[str, float]:
     """What the fitted rates leave of each figure, over the points and what was known of it."""
     squares: dict[str, list[float]] = {name: [] for name in _FIGURES}
     for point in points:
-        figures = simulated(point.run, found.rates)
-        for name, value in figures.medians().items() if figures else ():
-            if name in squares and point.told.get(name, 0) > 0:
-                squares[name].append(log(point.told[name] / value) ** 2)
+        for name, off in _told(point, simulated(point.run, found.rates)).items():
+            squares[name].append(off**2)
     return {name: _scale(name, offs) for name, offs in squares.items()}
 
 

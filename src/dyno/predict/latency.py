@@ -125,9 +125,7 @@ def reasons_unserved(setup: Setup, blocks: int, demand: Demand) -> tuple[str, ..
     return ()
 
 
-def predict_latency(
-    run: Run, calibration: Calibration, off: Mapping[str, float] | None = None
-) -> Latency | None:
+def predict_latency(run: Run, calibration: Calibration, off: Mapping[str, float] | None = None) -> Latency | None:
     """What the load would see; None for a card of which too little is known. `reasons_unserved` must be empty.
 
     `off` is what a like prediction was off by; without it that is worked out, which takes a dozen times as long.
@@ -184,8 +182,9 @@ def _figures(demand: Demand, served: Served) -> Figures:
     duration_s = max(last) - min(sent)
     return Figures(
         ttft_ms=_sorted_ms(end - start for start, end in zip(sent, first, strict=True)),
-        tpot_ms=_sorted_ms((end - start) / (number - 1)
-                           for start, end, number in zip(first, last, tokens, strict=True) if number > 1),
+        tpot_ms=_sorted_ms(
+            (end - start) / (number - 1) for start, end, number in zip(first, last, tokens, strict=True) if number > 1
+        ),
         e2el_ms=_sorted_ms(end - start for start, end in zip(sent, last, strict=True)),
         output_throughput=sum(tokens) / duration_s,
         request_throughput=len(tokens) / duration_s,
