@@ -1,11 +1,11 @@
 """One load as a compact .npz with a JSON header of the same name beside it; every figure can be made from it again.
 
-What was sampled beside a test lies in `NAME.samples.npz`.
+What was sampled beside a test lies in `NAME.samples.npz`, why it is void, if it is, in `NAME.void.json`.
 """
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from tokenize import TokenError
@@ -22,6 +22,7 @@ from dyno.hardware.sampler import Samples
 
 SCHEMA_VERSION = 1
 SAMPLES = ".samples.npz"
+_VOID = ".void.json"
 _ARRAYS = tuple(field.name for field in fields(Records) if field.name not in ("content_ns", "outcomes"))
 # what numpy, zipfile and zlib raise of a file whose bytes were changed
 _UNREADABLE = (OSError, ValueError, LookupError, EOFError, BadZipFile, NotImplementedError, TokenError, zlib.error)
@@ -87,6 +88,35 @@ def load_gauges(path: Path) -> Gauges:
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
     return Gauges(**kept) if len(kept) == len(_GAUGES) else read_gauges(())
+
+
+def clear(folder: Path | None, test: str) -> None:
+    """Removes what an earlier run of a test left, so that none of its loads is taken for one of this run's."""
+    if folder is None:
+        return
+    for file in (folder / f"{test}.npz", folder / f"{test}{SAMPLES}", *folder.glob(f"{test}-*.npz")):
+        file.unlink(missing_ok=True)
+        file.with_suffix(".json").unlink(missing_ok=True)
+    for name in (f"{test}{_VOID}", f"{test}-memory.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def save_void(folder: Path | None, test: str, void: Sequence[str]) -> None:
+    """Writes why a whole test is void: host and bounds are no load's, so no load's header has them."""
+    if void and folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{test}{_VOID}").write_text(json.dumps(list(void), indent=1) + "\n", encoding="utf-8")
+
+
+def load_void(folder: Path, test: str) -> tuple[str, ...]:
+    """What save_void wrote; nothing of a valid test. InputError when it cannot be read."""
+    path = folder / f"{test}{_VOID}"
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not why Dyno called a test void ({error})") from error
 
 
 def save_samples(folder: Path, test: str, samples: Samples) -> None:

@@ -31,8 +31,9 @@ def report(
     if raw is not None:
         from dyno.cli.figures import raw_text
 
-        if study or output:
-            raise InputError("--raw: goes without --study and --output; the result is on stdout")
+        if study or output or pack or points or format in ("markdown", "html"):
+            raise InputError("--raw: goes without --study, --output, --pack, --points and other formats than json; "
+                             "the result is on stdout")  # fmt: skip
         print(raw_text(raw, as_json or format == "json"))
         return
     from dyno.cli.told import told
