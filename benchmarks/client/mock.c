@@ -140,7 +140,7 @@ int main(int count, char **words) {
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (bind(listener, (void *)&address, sizeof address) || listen(listener, 4096)) { perror("mock"); return 1; }
     struct epoll_event events[256], event = {.events = EPOLLIN, .data.u32 = LISTENER};
     epoll = epoll_create1(0);

@@ -3,11 +3,13 @@
 import json
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 Piece = bytes | str  # bytes are sent; "close", "reset" or "hang" end the connection or wait
 
@@ -31,12 +33,16 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
 
     request_queue_size = 64
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Conversation)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.script = script
         self.requests: list[Request] = []
         self.connections, self.counting = 0, threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_address[1]}"
 
     @property
     def posts(self) -> list[Request]:
@@ -84,9 +90,9 @@ class Conversation(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def playing(script: Script) -> Iterator[ScriptedServer]:
-    """A server for as long as the block lasts."""
-    with ScriptedServer(script) as server:
+def playing(script: Script, certificate: Path | None = None) -> Iterator[ScriptedServer]:
+    """A server for as long as the block lasts, over TLS when it has a certificate."""
+    with ScriptedServer(script, certificate) as server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         try:

@@ -1,7 +1,7 @@
 """Statistics from raw files are those that were told when they were made."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import typer
@@ -9,8 +9,8 @@ from tests.hardware.replay import samples
 from typer.testing import CliRunner
 
 from dyno.bench.again import measured_again
-from dyno.bench.raw import save_samples
-from dyno.bench.record import Target
+from dyno.bench.raw import save_samples, save_void
+from dyno.bench.record import Search, Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import SCENARIOS, run_test
 from dyno.bench.server import Asked, bench_server
@@ -58,6 +58,23 @@ def test_what_the_card_did_voids_a_test_again_and_its_peaks_are_figures_again(ru
     assert "the card slowed itself down" in again.void[0]
 
 
+@pytest.mark.parametrize("place", ["", "ttft.npz"])
+def test_what_voided_a_whole_test_voids_it_again(run, place):
+    measured = run_test("ttft", run)
+    save_void(run.raw_folder, "ttft", ("other processes took a processor",))
+    again = measured_again(run.raw_folder / place).tests["ttft"]
+    assert (again.void, again.figures) == (("other processes took a processor",), measured.figures)
+
+
+def test_loads_of_an_earlier_run_in_the_same_folder_are_no_part_of_a_later_one(run):
+    run_test("throughput", replace(run, at_limits=Search(2)))
+    save_void(run.raw_folder, "throughput", ("of the earlier run",))
+    later = run_test("throughput", run)
+    again = measured_again(run.raw_folder)
+    assert told(again.tests["throughput"]) == told(later)
+    assert again.loads == {}
+
+
 def test_an_unfinished_test_is_shown_by_its_loads_alone(run):
     run_test("sustained", run)
     (run.raw_folder / "sustained.npz").unlink()
@@ -90,3 +107,5 @@ def test_what_is_no_raw_file_is_refused_by_name(tmp_path):
         measured_again(tmp_path / "ttft.npz")
     with pytest.raises(InputError, match="--raw: goes without"):
         show("--raw", str(tmp_path), "--study", "x")
+    with pytest.raises(InputError, match="--raw: goes without"):
+        show("--raw", str(tmp_path), "--format", "html")

@@ -7,6 +7,7 @@ import pytest
 
 from dyno.bench.arrivals import offsets_ns, read_trace, request_lengths, trace_rows
 from dyno.bench.record import Lengths, Load, TraceRow
+from dyno.bench.shape import Shape
 from dyno.errors import InputError
 
 OPEN = Load(4, 2000, 100, 20, seed=1, arrival="constant", rate=50)
@@ -80,3 +81,11 @@ def test_a_line_that_is_no_request_is_refused_by_number(lines, message) -> None:
 def test_a_trace_that_is_not_there_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(InputError, match=r"--trace .*none\.jsonl: cannot be read"):
         read_trace(tmp_path / "none.jsonl")
+
+
+def test_a_prefix_is_held_against_the_prompts_of_the_trace_itself() -> None:
+    preset = Load(concurrency=1, num_requests=8, input_len=512, output_len=4, seed=1)
+    shape = Shape("trace", trace=(TraceRow(0, 4096, 4), TraceRow(1, 2048, 4)), prefix_len=1024)
+    assert shape.of(preset).num_requests == 2
+    with pytest.raises(InputError, match="--prefix-len 2048: must be less than the 2048 tokens"):
+        replace(shape, prefix_len=2048).of(preset)

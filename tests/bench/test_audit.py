@@ -52,9 +52,12 @@ class TestLoad:
         ({"records": late(5)}, "the client sent 5.0 ms late on average, 1.2% of"),
         ({"counted": dataclasses.replace(COUNTED, generation_tokens=161)}, "160 output tokens, its counter 161"),
         ({"counted": dataclasses.replace(COUNTED, prefix_cache_hits=32)}, "the prefix cache answered 32 of 400"),
+        ({"load": dataclasses.replace(LOAD, prefix_len=5),
+          "counted": dataclasses.replace(COUNTED, prefix_cache_hits=300)}, "300 of 400 prompt tokens though"),
         ({"reconciled": {"reconcile.ttft_mean_ratio": 0.8, "reconcile.ttft_mean_excess_ms": -40}}, "is 0.80 times the"),
         ({"reconciled": {"reconcile.e2el_mean_ratio": 2.5, "reconcile.e2el_mean_excess_ms": 240}}, "is 2.50 times the"),
-    ], ids=["cpu", "loop lag", "backlog", "send lag", "tokens", "cache hits", "too early", "far too late"])  # fmt: skip
+    ], ids=["cpu", "loop lag", "backlog", "send lag", "tokens", "cache hits", "hits beyond prefixes",
+            "too early", "far too late"])  # fmt: skip
     def test_a_planted_cause_voids_and_is_named(self, planted, said) -> None:
         (reason,) = reasons(**planted)
         assert said in reason

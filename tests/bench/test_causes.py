@@ -14,6 +14,7 @@ from tests.bench.conftest import SOURCE
 from tests.hardware.replay import Replay, h200, throttled_at_minute_5
 from tests.hardware.test_sampler import write_process
 
+from dyno.bench.again import measured_again
 from dyno.bench.audit import PhysicalBounds
 from dyno.bench.record import Target
 from dyno.bench.server import Asked, bench_server
@@ -82,9 +83,11 @@ class TestServer:
         assert "the prefix cache answered" in made.take(pair=0)[0].void[0]
         assert made.take(pair=1)[0].void == (), "other prompts"
 
-    def test_a_figure_that_beats_a_physical_bound(self, study):
+    def test_a_figure_that_beats_a_physical_bound(self, study, tmp_path):
         (step,) = study(bounds=lambda _: PhysicalBounds({"tpot_ms.p50": 1e6})).take()
         assert "and less than 1e+06 is not possible on this machine" in step.void[0]
+        (again,) = measured_again(tmp_path / "raw").tests.values()
+        assert again.void == step.void, "told again by `dyno report --raw`"
 
     def test_requests_that_failed(self, study):
         (step,) = study(variables=[("FAKE_FAIL", "wrong_json"), ("FAKE_FAIL_AFTER", "8")]).take()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.bench.scripted import DONE, chunked, completion, event, token, usage
 from tests.bench.test_answer import heard, transcript_of
-from tests.bench.test_reduce import Deadly
+from tests.bench.test_reduce import Deadly, gathered
 
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns
@@ -17,11 +17,11 @@ from dyno.bench.concurrency import waiting
 from dyno.bench.cost import ClientCost
 from dyno.bench.counters import Counters
 from dyno.bench.http import encode_post, parse_url
-from dyno.bench.load import gather
 from dyno.bench.loadgen import Pace, drive
 from dyno.bench.prompts import measured_prompts
 from dyno.bench.record import Load, Target
-from dyno.bench.reduce import Reducer, reduce_one
+from dyno.bench.reduce import Reducer
+from dyno.bench.spool import Spool
 from dyno.bench.stats import figures, rates, steady, ttft_ms
 from dyno.bench.steady import over_saturated
 from dyno.errors import DynoError
@@ -39,13 +39,13 @@ def answered(index: int, intended_ms: float, sent_ms: float, first_ms: float) ->
 
 
 def test_queueing_in_the_client_is_not_hidden() -> None:
-    late = gather([reduce_one(answered(number, 10 * number, 30 * number, 30 * number + 5)) for number in range(5)])
+    late = gathered([answered(number, 10 * number, 30 * number, 30 * number + 5) for number in range(5)])
     seen = figures(late)
     assert (seen["ttft_ms.p99"], seen["ttft_intended_ms.p50"]) == (5, 45)
 
 
 def test_a_rate_that_was_not_delivered_is_told() -> None:
-    late = gather([reduce_one(answered(number, 10 * number, 30 * number, 30 * number + 5)) for number in range(5)])
+    late = gathered([answered(number, 10 * number, 30 * number, 30 * number + 5) for number in range(5)])
     assert rates(late) == {"requested_rate": 100, "achieved_rate": 1000 / 30}
 
 
@@ -61,7 +61,7 @@ def test_a_role_event_or_a_ping_is_not_the_first_token() -> None:
     raw = chunked(ROLE, b": ping\n\n", token(" a"), DONE)
     cuts = [raw.index(b": ping"), raw.index(b" a"), len(raw)]
     early = Transcript(0, 0, 0, bytearray(raw), array("q", [1 * MS, 2 * MS, 9 * MS]), array("q", cuts))
-    assert ttft_ms(gather([reduce_one(early)])).tolist() == [9]
+    assert ttft_ms(gathered([early])).tolist() == [9]
 
 
 def test_an_event_larger_than_any_read_buffer_is_one_event() -> None:
@@ -75,21 +75,21 @@ def test_the_last_gaps_of_a_schedule_do_not_drift() -> None:
 
 
 def test_percentiles_of_parts_are_pooled_and_never_averaged() -> None:
-    quick = [reduce_one(answered(number, 0, 0, 1)) for number in range(99)]
-    slow = [reduce_one(answered(99 + number, 0, 0, 1000)) for number in range(99)]
-    pooled = figures(gather([*quick, *slow]))["ttft_ms.p90"]
-    averaged = (figures(gather(quick))["ttft_ms.p90"] + figures(gather(slow))["ttft_ms.p90"]) / 2
+    quick = [answered(number, 0, 0, 1) for number in range(99)]
+    slow = [answered(99 + number, 0, 0, 1000) for number in range(99)]
+    pooled = figures(gathered([*quick, *slow]))["ttft_ms.p90"]
+    averaged = (figures(gathered(quick))["ttft_ms.p90"] + figures(gathered(slow))["ttft_ms.p90"]) / 2
     assert (pooled, averaged) == (1000, 500.5)
 
 
 def test_a_part_of_a_load_does_not_repeat_the_prompts_of_another() -> None:
-    prompts = measured_prompts(Target("http://h", "m"), Load(8, 200, 16, 4, seed=1), 1.0)
+    prompts = list(measured_prompts(Target("http://h", "m"), Load(8, 200, 16, 4, seed=1), 1.0))
     assert len(set(map(str, prompts))) == 200
 
 
 def test_an_answer_cut_short_enters_no_latency() -> None:
     whole, cut = transcript_of(0, chunked(token(" a"), DONE)), transcript_of(1, chunked(token(" a"))[:-5])
-    assert np.isnan(ttft_ms(gather([reduce_one(whole), reduce_one(cut)]))).tolist() == [False, True]
+    assert np.isnan(ttft_ms(gathered([whole, cut]))).tolist() == [False, True]
 
 
 def test_a_warm_prefix_cache_is_not_met_by_the_next_run() -> None:
@@ -110,7 +110,7 @@ def test_a_prompt_of_50_000_tokens_does_not_make_the_client_collapse(play) -> No
 
 
 def test_work_of_the_client_that_inflates_ttft_and_itl_is_not_passed_over() -> None:
-    seen = gather([reduce_one(answered(number, 0, 0, 100)) for number in range(9)])
+    seen = gathered([answered(number, 0, 0, 100) for number in range(9)])
     busy = ClientCost(loop_lag_ms=(4.0,) * 20)
     (reason,) = void_reasons(Evidence(seen, Counters(), Load(9, 9, 1, 1, seed=0), client=busy))
     assert reason.startswith("the client's loop was 4.0 ms behind on average, 4.0% of a first token's time")
@@ -120,7 +120,7 @@ def test_chunks_are_not_tokens() -> None:
     raw = chunked(token(" a b c"), token(" d e"), usage(4, 5), DONE)
     cuts = [raw.index(b" d e"), len(raw)]
     two = Transcript(0, 0, 0, bytearray(raw), array("q", [10 * MS, 50 * MS]), array("q", cuts))
-    seen = figures(gather([reduce_one(two)]))
+    seen = figures(gathered([two]))
     assert (seen["output_tokens"], seen["tpot_ms.mean"], seen["itl_ms.mean"]) == (5, 10, 10)
 
 
@@ -147,13 +147,13 @@ def test_data_without_a_space_and_split_utf_8_are_read() -> None:
 
 def test_ramp_and_tail_are_no_part_of_the_steady_window() -> None:
     requests = [answered(number, 0, 0 if number < 4 else 40 * number, 40 * number + 40) for number in range(12)]
-    window = steady(gather([reduce_one(one) for one in requests]))
+    window = steady(gathered(requests))
     assert window["steady.duration_s"] < 0.48
     assert window["steady.request_throughput"] is not None
 
 
 def test_percentiles_stand_beside_means_as_a_mean_may_fall_with_load() -> None:
-    few = figures(gather([reduce_one(answered(0, 0, 0, 5))]))
+    few = figures(gathered([answered(0, 0, 0, 5)]))
     assert {f"ttft_ms.{name}" for name in ("mean", "p50", "p90", "p95", "p99")} <= few.keys()
     assert set(waiting(Counters())) == {"queue_ms", "prefill_ms", "queue_efficiency"}
 
@@ -177,13 +177,13 @@ def test_a_capacity_is_not_interpolated_across_a_cliff() -> None:
 
 
 def test_a_speed_up_from_dropped_work_is_none() -> None:
-    whole, dropped = reduce_one(answered(0, 0, 0, 5)), reduce_one(transcript_of(1, b"HTTP/1.1 503 No\r\n\r\n"))
-    (reason,) = void_reasons(Evidence(gather([whole, dropped]), Counters(), Load(2, 2, 1, 1, seed=0)))
+    whole, dropped = answered(0, 0, 0, 5), transcript_of(1, b"HTTP/1.1 503 No\r\n\r\n")
+    (reason,) = void_reasons(Evidence(gathered([whole, dropped]), Counters(), Load(2, 2, 1, 1, seed=0)))
     assert reason.startswith("1 of 2 requests failed: HTTP 503 (1)")
 
 
 def test_a_process_of_the_generator_that_dies_is_an_end_and_no_deadlock() -> None:
-    with Reducer(kept_bytes=0, batch_bytes=0) as reducer:
+    with Reducer(Spool().path, kept_bytes=0, batch_bytes=0) as reducer:
         reducer.take(Deadly(0, 0, raw=bytearray(b"x")))
         with pytest.raises(DynoError, match="was killed"):
             reducer.finish()

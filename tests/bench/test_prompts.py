@@ -9,20 +9,20 @@ LOAD = Load(concurrency=2, num_requests=20, input_len=64, output_len=8, seed=1)
 
 
 def test_ids_are_exact_in_length_and_from_their_range() -> None:
-    prompts = measured_prompts(IDS, LOAD, 1.0)
+    prompts = list(measured_prompts(IDS, LOAD, 1.0))
     assert [len(prompt) for prompt in prompts] == [64] * 20
     assert all(100 <= token < 4000 for prompt in prompts for token in prompt)
 
 
 def test_one_seed_is_the_same_requests_and_another_shares_no_start() -> None:
-    again, other = measured_prompts(IDS, LOAD, 1.0), measured_prompts(IDS, Load(2, 20, 64, 8, seed=2), 1.0)
-    assert again == measured_prompts(IDS, LOAD, 1.0)
+    again, other = list(measured_prompts(IDS, LOAD, 1.0)), list(measured_prompts(IDS, Load(2, 20, 64, 8, seed=2), 1.0))
+    assert again == list(measured_prompts(IDS, LOAD, 1.0))
     starts = {tuple(prompt[:4]) for prompt in [*again, *other, warm_up_prompt(IDS, LOAD)]}
     assert len(starts) == 41
 
 
 def test_only_the_prefix_is_shared() -> None:
-    prompts = measured_prompts(IDS, Load(1, 6, 64, 8, seed=1, prefix_len=48), 1.0)
+    prompts = list(measured_prompts(IDS, Load(1, 6, 64, 8, seed=1, prefix_len=48), 1.0))
     assert len({tuple(prompt[:48]) for prompt in prompts}) == 1
     assert len({tuple(prompt[48:52]) for prompt in prompts}) == 6
     assert warm_up_prompt(IDS, LOAD)[:4] != prompts[0][:4]
@@ -39,7 +39,7 @@ def test_chat_takes_words_whatever_ids_are_known() -> None:
 
 
 def test_a_pool_holds_so_many_beginnings_and_each_prompt_has_an_end_of_its_own() -> None:
-    prompts = measured_prompts(IDS, Load(1, 40, 64, 8, seed=1, prefix_len=48, prefixes=4), 1.0)
+    prompts = list(measured_prompts(IDS, Load(1, 40, 64, 8, seed=1, prefix_len=48, prefixes=4), 1.0))
     assert len({tuple(prompt[:48]) for prompt in prompts}) == 4
     assert len({tuple(prompt[48:]) for prompt in prompts}) == 40
 

@@ -191,6 +191,8 @@ def test_prompts_begin_as_the_pool_says(server):
     (["--url", "http://h", "--requests", "0"], "num_requests: 0 must be at least 1"),
     (["--url", "http://h", "--requests", "8"], "num_requests: 8 must be at least the 16 requests under way at a time"),
     (["--url", "http://h", "--model", "m", "--api-key-env", "NO_SUCH"], "NO_SUCH is not set"),
+    (["--url", "http://h", "--scenario", "ttft", "--limits", "ttft_p50=1s"], "--limits: no test that was asked for"),
+    (["--url", "http://h", "--raw", "/dev/null/raw"], "--raw /dev/null/raw: cannot be written to"),
 ])  # fmt: skip
 def test_bad_input_ends_with_2_and_says_what(words, message, capsys):
     assert run(["bench", *words]) == 2
@@ -221,3 +223,11 @@ def test_the_search_for_the_capacity_takes_limits_and_a_long_test_its_duration(s
 def test_limits_and_durations_that_cannot_be_used_are_named(server, capsys, words, said):
     assert run(["bench", "--url", server.url, *SMALL, *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_length_that_is_no_number_is_as_none_told(capsys):
+    page = json.dumps({"data": [{"id": "only", "max_model_len": "long"}]}).encode()
+    listed = [b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(page), page)]
+    with playing(lambda request: listed if request.path == "/v1/models" else completion(request)) as server:
+        assert run(["bench", "--url", server.url, *SMALL, "--scenario", "prefix_reuse", "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["scenarios"]["prefix_reuse"]["completed"] == 6

@@ -50,6 +50,7 @@ def test_a_launch_that_warms_comes_once_for_each_compiled_code_and_enters_no_fig
     assert {step["scenario"] for step in warm} == {"startup"}
     assert all(step["candidate"] != "eager" for step in warm)  # which compiles nothing
     assert made[0]["phase"] == made[2]["phase"] == "warm"
+    assert printed["notes"] == []
     rows = {row["name"]: row["launches"] for row in printed["rows"]}
     assert rows == {"baseline": 5, "fast": 4, "eager": 1, "fp8-kv": 4}
 

@@ -94,3 +94,12 @@ def test_a_warm_up_over_new_year_is_seconds_long():
     log = ("INFO 12-31 23:59:58 [cpu_model_runner.py:87] Warming up model for the compilation...\n"
            "INFO 01-01 00:00:03 [cpu_model_runner.py:91] Warming up done.\n")  # fmt: skip
     assert read_facts(log, None, 1.0, None, None).compile_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("log", "cached"),
+    [("Directly load AOT compilation from path /c", True), ("x\nDirectly load the compiled graph(s) for", True),
+     ("Compiling a graph for compile range (1, 8192) takes 11.94 s", False), ("", None)],
+)  # fmt: skip
+def test_a_start_tells_whether_its_code_came_from_the_caches(log, cached):
+    assert read_facts(log, None, 1.0, None, None).compile_cached is cached

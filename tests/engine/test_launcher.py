@@ -71,3 +71,10 @@ def test_the_configurations_variables_win_over_all():
 def test_a_local_folder_needs_no_hub(tmp_path):
     assert launch(EngineArgs(str(tmp_path))).env["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in launch(EngineArgs("org/model")).env
+
+
+def test_what_engines_compile_stays_in_dynos_folder_unless_the_user_keeps_it_elsewhere():
+    env = launch(EngineArgs("org/model"), {"TRITON_CACHE_DIR": "/mine"}).env
+    assert env["TRITON_CACHE_DIR"] == "/mine"
+    assert env["FLASHINFER_WORKSPACE_BASE"] == "/dyno/cache/vllm/flashinfer"
+    assert env["TORCHINDUCTOR_CACHE_DIR"] == "/dyno/cache/vllm/inductor"

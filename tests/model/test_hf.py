@@ -16,7 +16,7 @@ def test_a_local_folder_is_read_where_it_lies(write_config):
     folder = write_config()
     (folder / "model.safetensors").touch()
     spec = resolve_model(str(folder))
-    assert replace(spec, intermediate_size=0, caches=(), weights=()) == ModelSpec(
+    assert replace(spec, intermediate_size=0, rotary_dim=0, caches=(), weights=()) == ModelSpec(
         str(folder), str(folder), "Qwen3ForCausalLM", 151936, 40960, 2560, 36, 32, 8, 128, "bfloat16", None, True
     )
     assert spec.caches

@@ -113,3 +113,11 @@ def test_no_damage_to_a_file_ends_in_anything_but_a_message(tmp_path):
         (tmp_path / "model.safetensors").write_bytes(content)
         with suppress(InputError):
             read_stored(tmp_path)
+
+
+def test_an_id_is_described_by_its_headers_alone(hub, write_config):
+    folder = write(write_config(**SMALL), *described())
+    hub.models["maker/small"] = {file.name: file.read_bytes() for file in folder.iterdir()}
+    spec = describe_model("maker/small")
+    assert sum(part.parameters for part in spec.stored) == 5136
+    assert spec.path is None

@@ -140,3 +140,10 @@ def test_an_inconclusive_end_says_how_many_pairs_more():
 def test_a_figure_that_is_not_a_positive_number_is_refused(figure):
     with pytest.raises(ValueError, match="output_throughput"):
         judge_looks(question(), [(figure, 100)])
+
+
+def test_of_several_metrics_each_needs_more_pairs_than_one_alone():
+    """Holm asks each at its share of the error, and so many pairs are said to be missing."""
+    pairs = [(100 * ratio, 100.0) for ratio in (1.09, 0.96, 1.08, 0.97)]
+    alone, of_five = (judge_looks(question(max_pairs=4), pairs, alpha).more_pairs for alpha in (0.05, 0.01))
+    assert of_five > alone

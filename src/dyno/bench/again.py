@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from dyno.bench import stats
 from dyno.bench.audit import card_reasons
@@ -15,7 +15,7 @@ from dyno.bench.concurrency import capacity_figures, capacity_result, probe_of, 
 from dyno.bench.counters import Counters
 from dyno.bench.endurance import round_of, soaked, sustained_result
 from dyno.bench.load import Measurement
-from dyno.bench.raw import SAMPLES, load_gauges, load_header, load_raw, load_samples
+from dyno.bench.raw import SAMPLES, load_gauges, load_header, load_raw, load_samples, load_void
 from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, figures_of, result_of
 from dyno.bench.scenarios import OF_ONE_LOAD, ladder_result, one_load_result
@@ -37,7 +37,7 @@ class Again:
 def measured_again(path: Path) -> Again:
     """Everything that one raw file, or all of them under a folder, says. InputError where there is none."""
     if path.is_file() and path.suffix in (".npz", ".json") and not path.name.endswith(SAMPLES):
-        return Again({path.stem: load_again(path.with_suffix(".npz"))}, {})
+        return Again({path.stem: _with_all_reasons(path.parent, path.stem, load_again(path.with_suffix(".npz")))}, {})
     files = sorted(file for file in path.rglob("*.npz") if not file.name.endswith(SAMPLES))
     if not files:
         raise InputError(f"--raw {path}: holds no raw files (.npz); name what `dyno bench --raw` or a study kept")
@@ -63,7 +63,7 @@ def read_part(path: Path) -> Part:
         load = _LOAD.validate_python({**header["load"], "trace": ()})
         void = _STRINGS.validate_python(header["void"])
         reconciled = dict(header["reconciled"])
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         problem = "; ".join(str(error).splitlines())
         raise InputError(f"{path.with_suffix('.json')}: not the header of a load ({problem})") from error
     return Part(path.stem, load, Measurement(records, counted, load_gauges(path), void, reconciled), path)
@@ -73,9 +73,16 @@ def test_again(test: str, paths: Sequence[Path]) -> ScenarioResult | None:
     """A whole test from its loads, in order. None of one that was not finished."""
     made = _TESTS.get(test, _one_load)(paths)
     samples = load_samples(paths[0].parent, test)
-    if made is None or samples is None:
-        return made
-    return replace(made, figures=made.figures | samples.peaks(), void=(*made.void, *card_reasons(samples)))
+    if made is None:
+        return None
+    if samples is not None:
+        made = replace(made, figures=made.figures | samples.peaks(), void=(*made.void, *card_reasons(samples)))
+    return _with_all_reasons(paths[0].parent, test, made)
+
+
+def _with_all_reasons(folder: Path, test: str, made: ScenarioResult) -> ScenarioResult:
+    """With those that lay in no load, such as neighbours on the host."""
+    return replace(made, void=tuple(dict.fromkeys((*made.void, *load_void(folder, test)))))
 
 
 def load_again(path: Path) -> ScenarioResult:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dyno.bench.http import ResponseReader
+from dyno.workload import MOST_TOKENS
 
 CONTENT_FIELDS = ("text", "content", "reasoning_content", "reasoning", "refusal", "tool_calls")
 _CONTENT = re.compile(rb'"(?:text|content|reasoning_content|reasoning)"\s*:\s*"(?=[^"])')
@@ -121,7 +122,7 @@ class Events:
             return False
         try:
             return self._take(json.loads(payload.decode()))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             self.error, self.detail = "garbled event", payload[:_LONGEST_DETAIL].decode(errors="replace")
             return False
 
@@ -222,7 +223,7 @@ def _whole(body: bytes) -> Events:
 
 def _count(events: Events, name: str) -> int | None:
     value = (events.usage or {}).get(name)
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
 
 
 def _failed(outcome: str, detail: str = "") -> Answer:
@@ -232,7 +233,7 @@ def _failed(outcome: str, detail: str = "") -> Answer:
 def _message_of(body: bytes) -> str:
     try:
         return error_message(json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode(errors="replace").strip()
 
 

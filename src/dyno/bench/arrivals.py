@@ -86,7 +86,7 @@ def _row(line: str, where: str) -> TraceRow:
     try:
         read = json.loads(line)
         row = TraceRow(float(read["timestamp_s"]), int(read["input_len"]), int(read["output_len"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{where}: not an object with the numbers timestamp_s, input_len, output_len "
                          f"({error!r})") from error  # fmt: skip
     if not (np.isfinite(row.timestamp_s) and row.input_len > 0 and row.output_len > 0):

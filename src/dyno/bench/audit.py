@@ -62,8 +62,10 @@ def _server(evidence: Evidence) -> Reasons:
         reasons.append(f"the server's usage says {told} output tokens, its counter {counted.generation_tokens:.0f}; "
                        "somebody else used it, or tokens were lost")  # fmt: skip
     hits, queries = counted.prefix_cache_hits, counted.prefix_cache_queries
-    if not evidence.load.prefix_len and hits and queries and hits > UNMEANT_HITS * queries:
-        reasons.append(f"the prefix cache answered {hits:.0f} of {queries:.0f} prompt tokens though no prompt repeats; "
+    meant = evidence.load.prefix_len * len(records.outcomes)
+    if hits and queries and hits - meant > UNMEANT_HITS * queries:
+        shared = f"prompts share only {meant} of them" if meant else "no prompt repeats"
+        reasons.append(f"the prefix cache answered {hits:.0f} of {queries:.0f} prompt tokens though {shared}; "
                        "use another seed")  # fmt: skip
     return reasons
 

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import RawArray
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from threading import BrokenBarrierError
 from time import process_time
+
+import numpy as np
 
 from dyno.bench.answer import Transcript
 from dyno.bench.cost import ClientCost, worst
 from dyno.bench.http import Endpoint
 from dyno.bench.loadgen import Pace, Progress, drive
-from dyno.bench.reduce import Done, Reducer, begin_helper, count_helper, helpers_cpu_s
+from dyno.bench.reduce import Reduced, Reducer, begin_helper, count_helper, helpers_cpu_s
+from dyno.bench.spool import Integers, Requests, Spool
 from dyno.errors import DynoError
 
 _START_S = 120.0
@@ -23,21 +27,25 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one process sends: its requests, which of the whole load they are, and its part of the pace."""
+    """What one process sends: its requests, which of the whole load they are, and its part of the pace.
+
+    Its stamps go to the spool at `stamps`.
+    """
 
     number: int
     endpoint: Endpoint
-    indices: tuple[int, ...]
-    requests: tuple[bytes, ...]
+    indices: Integers
+    requests: Requests
     pace: Pace
     probe: bytes | None
+    stamps: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """What came of a share; `cpu_s` is the whole process's, its start included, `cost` its loop's."""
 
-    done: tuple[Done, ...]
+    done: Reduced
     pages: tuple[Transcript, ...]
     cpu_s: float
     cost: ClientCost
@@ -45,26 +53,28 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """What came of all shares: requests in the order of sending, pages of the probe, the worst of the loops."""
+    """What came of all shares: the requests of each, pages of the probe, the worst of the loops."""
 
-    done: list[Done]
+    done: list[Reduced]
     pages: list[Transcript]
     cost: ClientCost
 
 
-def shares(endpoint: Endpoint, requests: Sequence[bytes], pace: Pace, processes: int,
+def shares(endpoint: Endpoint, requests: Requests, pace: Pace, spools: Sequence[Spool],
            probe: bytes | None) -> list[Share]:  # fmt: skip
-    """Clients dealt out one by one, and to each the requests that would be its own: as even as can be."""
+    """A share for each spool: clients dealt out one by one, and to each the requests that would be its own."""
+    processes = len(spools)
     if not 1 <= processes <= pace.clients:
         raise ValueError(f"{processes} processes cannot share {pace.clients} clients")
     dealt = []
-    for number in range(processes):
-        indices = tuple(index for index in range(len(requests)) if index % pace.clients % processes == number)
-        offsets_ns = None if pace.offsets_ns is None else tuple(pace.offsets_ns[index] for index in indices)
+    for number, spool in enumerate(spools):
+        indices = np.flatnonzero(np.arange(len(requests)) % pace.clients % processes == number)
+        offsets_ns = None if pace.offsets_ns is None else tuple(pace.offsets_ns[index] for index in indices.tolist())
         clients = len(range(number, pace.clients, processes))
         paced = replace(pace, clients=clients, offsets_ns=offsets_ns)
-        mine = tuple(requests[index] for index in indices)
-        dealt.append(Share(number, endpoint, indices, mine, paced, None if number else probe))
+        dealt.append(
+            Share(number, endpoint, indices, requests.of(indices), paced, None if number else probe, spool.path)
+        )
     return dealt
 
 
@@ -84,9 +94,8 @@ def drive_shares(dealt: Sequence[Share], on_progress: Progress | None) -> Pooled
             counts[len(dealt)] = 1
             started.abort()
     count_helper(sum(part.cpu_s for part in parts))
-    done = sorted((one for part in parts for one in part.done), key=lambda one: one.index)
     pages = [page for part in parts for page in part.pages]
-    return Pooled(done, pages, worst([part.cost for part in parts]))
+    return Pooled([part.done for part in parts], pages, worst([part.cost for part in parts]))
 
 
 def _parts(futures: "Sequence[Future[Part]]", counts: Sequence[int], of: int,
@@ -135,11 +144,10 @@ def _run(share: Share) -> Part:
         fleet.started.wait(_START_S)
 
     try:
-        with Reducer() as reducer:
+        with Reducer(share.stamps) as reducer:
             traffic = drive(share.endpoint, share.requests, share.pace, share.probe, count, reducer.take, ready)
             done = reducer.finish()
     except DynoError:
         fleet.started.abort()
         raise
-    whole = tuple(replace(one, index=share.indices[one.index]) for one in done)
-    return Part(whole, traffic.pages, process_time() + helpers_cpu_s(), traffic.cost)
+    return Part(done.of(share.indices), traffic.pages, process_time() + helpers_cpu_s(), traffic.cost)

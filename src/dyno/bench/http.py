@@ -55,9 +55,18 @@ def encode_get(endpoint: Endpoint, path: str, key: str | None = None) -> bytes:
 
 def encode_post(endpoint: Endpoint, path: str, body: Mapping[str, object], key: str | None = None) -> bytes:
     """One POST of JSON, ready for the wire."""
+    return post_head(endpoint, path, key) + post_rest(body)
+
+
+def post_head(endpoint: Endpoint, path: str, key: str | None = None) -> bytes:
+    """What POSTs to the same path have in common; `post_rest` follows."""
+    return _head(endpoint, "POST", path, key) + b"Content-Type: application/json\r\n"
+
+
+def post_rest(body: Mapping[str, object]) -> bytes:
+    """What each POST has of its own; nothing secret is in it."""
     payload = json.dumps(body, separators=(",", ":")).encode()
-    return (_head(endpoint, "POST", path, key) + b"Content-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(payload), payload))  # fmt: skip
+    return b"Content-Length: %d\r\n\r\n%b" % (len(payload), payload)
 
 
 def _head(endpoint: Endpoint, method: str, path: str, key: str | None) -> bytes:

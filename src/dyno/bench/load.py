@@ -1,13 +1,11 @@
 """One load from its warm-up to its result."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-
-import numpy as np
 
 from dyno._version import __version__
 from dyno.bench import stats
@@ -16,14 +14,15 @@ from dyno.bench.arrivals import offsets_ns, request_lengths
 from dyno.bench.audit import Evidence, void_reasons
 from dyno.bench.counters import Counters, Gauges, read_counters, read_gauges, settled_counters
 from dyno.bench.fleet import Pooled, Share, drive_shares, shares
-from dyno.bench.http import Endpoint, ResponseReader, encode_get, encode_post, parse_url
+from dyno.bench.http import Endpoint, ResponseReader, encode_get, parse_url, post_head, post_rest
 from dyno.bench.loadgen import Pace, Progress, Take, drive
 from dyno.bench.prompts import GUESSED_TOKENS_PER_WORD, Prompt, by_ids, length, measured_prompts, warm_up_prompt
 from dyno.bench.raw import save_raw
 from dyno.bench.reconcile import reconcile
 from dyno.bench.record import Load, Target
-from dyno.bench.reduce import Done, Reducer
-from dyno.bench.stats import UNKNOWN, Records
+from dyno.bench.reduce import Reducer, records_of
+from dyno.bench.spool import Spool, spooled
+from dyno.bench.stats import Records
 from dyno.errors import DynoError, InputError
 
 _WARM_UP_OUTPUT = 16
@@ -70,13 +69,16 @@ class _Server:
     endpoint: Endpoint
     key: str | None
 
-    def encode(self, extras: Extras, prompts: Sequence[Prompt], output_lens: Sequence[int]) -> list[bytes]:
+    @property
+    def head(self) -> bytes:
         path = "/v1/chat/completions" if self.target.chat else "/v1/completions"
+        return post_head(self.endpoint, path, self.key)
+
+    def rests(self, extras: Extras, prompts: Iterable[Prompt], output_lens: Sequence[int]) -> Iterator[bytes]:
         common = {"model": self.target.model, "temperature": 0, "stream": True, **extras}
-        asked = [{"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
-                 for prompt in prompts]  # fmt: skip
-        return [encode_post(self.endpoint, path, {**each, "max_tokens": output_len, **common}, self.key)
-                for each, output_len in zip(asked, output_lens, strict=True)]  # fmt: skip
+        for prompt, output_len in zip(prompts, output_lens, strict=True):
+            asked = {"messages": [{"role": "user", "content": prompt}]} if self.target.chat else {"prompt": prompt}
+            yield post_rest({**asked, "max_tokens": output_len, **common})
 
 
 def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Progress | None = None,
@@ -90,16 +92,18 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
     url = server.endpoint.url
     extras, tokens_per_word, before = _warm_up(server, load)
     output_lens = request_lengths(load)[1].tolist()
-    requests = server.encode(extras, measured_prompts(target, load, tokens_per_word), output_lens)
+    rests = server.rests(extras, measured_prompts(target, load, tokens_per_word), output_lens)
+    requests, spools = spooled(server.head, rests), [Spool() for _ in range(processes)]
     offsets = offsets_ns(load)
     pace = Pace(min(load.concurrency, len(requests)), None if offsets is None else offsets.tolist(), target.silence_s)
     probe = encode_get(server.endpoint, "/metrics") if before.generation_tokens is not None else None
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    sent = _send(shares(server.endpoint, requests, pace, processes, probe), on_progress, watch)
-    records = gather(sent.done)
+    sent = _send(shares(server.endpoint, requests, pace, spools, probe), on_progress, watch)
+    records = records_of(list(zip(sent.done, spools, strict=True)))
     counted = settled_counters(url, before, stats.total(records.output_tokens)).since(before)
     reconciled = reconcile(records, counted)
-    details = [_without(server.key, one.answer.detail) for one in sent.done]
+    failed = {index: detail for part in sent.done for index, (_, detail) in part.failed.items()}
+    details = [_without(server.key, failed[index]) for index in sorted(failed)]
     void = void_reasons(Evidence(records, counted, load, details, sent.cost, reconciled,
                                  target.shared_host))  # fmt: skip
     gauges = read_gauges((page.sent_ns, body) for page in sent.pages if (body := _body(page)) is not None)
@@ -115,11 +119,11 @@ def _send(dealt: Sequence[Share], on_progress: Progress | None, watch: Watch | N
     if len(dealt) > 1:
         return drive_shares(dealt, on_progress)
     (share,) = dealt
-    with Reducer() as reducer:
+    with Reducer(share.stamps) as reducer:
         take: Take = reducer.take if watch is None else _seen_too(watch, reducer.take)
         pace = share.pace if watch is None else replace(share.pace, enough=watch.enough)
         traffic = drive(share.endpoint, share.requests, pace, share.probe, on_progress, take)
-        return Pooled(reducer.finish(), list(traffic.pages), traffic.cost)
+        return Pooled([reducer.finish()], list(traffic.pages), traffic.cost)
 
 
 def _seen_too(watch: Watch, take: Take) -> Take:
@@ -151,7 +155,9 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     prompt = warm_up_prompt(server.target, load)
     before = read_counters(server.endpoint.url)
     for extras in _DIALECTS:
-        requests = server.encode(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
+        requests = [
+            server.head + rest for rest in server.rests(extras, [prompt], [min(load.output_len, _WARM_UP_OUTPUT)])
+        ]
         answer = read_answer(
             drive(server.endpoint, requests, Pace(1, silence_s=server.target.silence_s)).transcripts[0]
         )
@@ -164,25 +170,6 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
     per_word = answer.prompt_tokens / length(prompt) if answer.prompt_tokens else GUESSED_TOKENS_PER_WORD
     after = settled_counters(server.endpoint.url, before, answer.output_tokens)
     return extras, 1.0 if by_ids(server.target) else per_word, after
-
-
-def gather(done: Sequence[Done]) -> Records:
-    """Columns from rows."""
-
-    def column(values: Iterator[int | None]) -> stats.Integers:
-        return np.array([UNKNOWN if value is None else value for value in values], dtype=np.int64)
-
-    return Records(
-        intended_ns=column(one.intended_ns for one in done),
-        sent_ns=column(one.sent_ns for one in done),
-        first_byte_ns=column(one.first_byte_ns for one in done),
-        last_byte_ns=column(one.last_byte_ns for one in done),
-        prompt_tokens=column(one.answer.prompt_tokens for one in done),
-        output_tokens=column(one.answer.output_tokens for one in done),
-        content_counts=column(len(one.answer.content_ns) for one in done),
-        content_ns=np.concatenate([np.empty(0, dtype=np.int64), *(one.answer.content_ns for one in done)]),
-        outcomes=tuple(one.answer.outcome for one in done),
-    )
 
 
 def _header(load: Load) -> dict[str, object]:

@@ -81,9 +81,13 @@ class Loop:
             connections = await asyncio.gather(*(self._open(self._answered) for _ in range(self._pace.clients)))
         except OSError as error:
             raise DynoError(f"{self._endpoint.url}: {failure_kind(error)}; is the server running?") from error
+        prober = None
+        if probe is not None:
+            with contextlib.suppress(OSError):
+                prober = await self._open(self._keep_page)
         if self._ready is not None:
             self._ready()
-        ticking = asyncio.create_task(self._tick(probe, on_progress))
+        ticking = asyncio.create_task(self._tick(prober, probe or b"", on_progress))
         try:
             meter = Meter(self._sockets)
             with contextlib.ExitStack() as until_done:
@@ -115,8 +119,9 @@ class Loop:
             until_done.callback(self._timer.close)
             self._timer.set(self._started)
             return
-        for connection in connections:
-            self._send_next(connection, self._started)
+        self._sent = len(connections)  # however soon one is answered, none takes the first request of another
+        for index, connection in enumerate(connections):
+            self._send(connection, Transcript(index, self._started))
             await asyncio.sleep(0)  # the first answers are read while the last requests go out
 
     async def _open(self, finished: Finished) -> Connection:
@@ -161,8 +166,10 @@ class Loop:
     def _send_next(self, connection: Connection | None, intended_ns: int) -> None:
         if self._sent == len(self._requests):
             return
-        transcript = Transcript(self._sent, intended_ns)
         self._sent += 1
+        self._send(connection, Transcript(self._sent - 1, intended_ns))
+
+    def _send(self, connection: Connection | None, transcript: Transcript) -> None:
         if connection is not None and connection.alive:
             connection.send(self._requests[transcript.index], transcript)
             return
@@ -184,16 +191,12 @@ class Loop:
         else:
             connection.send(self._requests[transcript.index], transcript)
 
-    async def _tick(self, probe: bytes | None, on_progress: Progress | None) -> None:
+    async def _tick(self, prober: Connection | None, probe: bytes, on_progress: Progress | None) -> None:
         """Once a second: progress, streams that fell silent, and the probe, whose answers are only kept."""
-        prober = None
-        if probe is not None:
-            with contextlib.suppress(OSError):
-                prober = await self._open(self._keep_page)
         while True:
             if on_progress is not None:
                 on_progress(self._over, len(self._requests))
-            if prober is not None and probe is not None and prober.alive and prober.transcript is None:
+            if prober is not None and prober.alive and prober.transcript is None:
                 prober.send(probe, Transcript(len(self.pages), perf_counter_ns()))
             await asyncio.sleep(_TICK_S)
             self._end_silent(perf_counter_ns())

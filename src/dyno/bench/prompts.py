@@ -1,5 +1,7 @@
 """Prompts from a seed: token ids, exact in length, or words of ASCII letters."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +22,16 @@ def by_ids(target: Target) -> bool:
     return target.token_ids is not None and not target.chat
 
 
-def measured_prompts(target: Target, load: Load, tokens_per_word: float) -> list[Prompt]:
+def measured_prompts(target: Target, load: Load, tokens_per_word: float) -> Iterator[Prompt]:
     """The prompts of a load, the same for the same seed. `tokens_per_word` is for servers that take words."""
     chance = np.random.default_rng([load.seed, _MEASURED])
     pool = [_draw(chance, target, load.prefix_len, tokens_per_word) for _ in range(load.prefixes)]
     inputs, _ = request_lengths(load)
     least = 1 if load.prefix_len else 0  # a prompt that were a prefix alone would repeat
-    rests = [_draw(chance, target, max(least, tokens - load.prefix_len), tokens_per_word) for tokens in inputs.tolist()]
-    chosen = np.random.default_rng([load.seed, _POOL]).integers(load.prefixes, size=len(rests)).tolist()
-    return [_prompt(target, np.concatenate([pool[which], rest])) for which, rest in zip(chosen, rests, strict=True)]
+    chosen = np.random.default_rng([load.seed, _POOL]).integers(load.prefixes, size=len(inputs)).tolist()
+    for which, tokens in zip(chosen, inputs.tolist(), strict=True):
+        rest = _draw(chance, target, max(least, tokens - load.prefix_len), tokens_per_word)
+        yield _prompt(target, np.concatenate([pool[which], rest]))
 
 
 def warm_up_prompt(target: Target, load: Load) -> Prompt:

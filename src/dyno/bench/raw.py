@@ -1,26 +1,31 @@
 """One load as a compact .npz with a JSON header of the same name beside it; every figure can be made from it again.
 
-What was sampled beside a test lies in `NAME.samples.npz`.
+What was sampled beside a test lies in `NAME.samples.npz`, why it is void, if it is, in `NAME.void.json`.
 """
 
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from tokenize import TokenError
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
 from dyno.bench.counters import Gauges, read_gauges
+from dyno.bench.spool import BLOCK, Integers, Stamps
 from dyno.bench.stats import Records
 from dyno.errors import InputError
 from dyno.hardware.sampler import Samples
 
 SCHEMA_VERSION = 1
 SAMPLES = ".samples.npz"
+_VOID = ".void.json"
 _ARRAYS = tuple(field.name for field in fields(Records) if field.name not in ("content_ns", "outcomes"))
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+# what numpy, zipfile and zlib raise of a file whose bytes were changed
+_UNREADABLE = (OSError, ValueError, LookupError, EOFError, BadZipFile, NotImplementedError, TokenError, zlib.error)
 _GAUGES = tuple(field.name for field in fields(Gauges))
 
 
@@ -30,10 +35,24 @@ def save_raw(path: Path, records: Records, header: Mapping[str, object], gauges:
     arrays = {name: getattr(records, name) for name in _ARRAYS}
     told = {} if gauges is None else {f"gauges.{name}": getattr(gauges, name) for name in _GAUGES}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # steps between stamps are small numbers and compress well
-        np.savez_compressed(file, outcomes=codes.astype(np.int16), kinds=kinds,
-                            content_steps_ns=np.diff(records.content_ns, prepend=0), **arrays, **told)  # fmt: skip
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as file:
+        for name, values in {"outcomes": codes.astype(np.int16), "kinds": kinds, **arrays, **told}.items():
+            with file.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+        with file.open("content_steps_ns.npy", "w", force_zip64=True) as member:
+            _write_steps(member, records.content_ns)
     path.with_suffix(".json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **header}, indent=1) + "\n")
+
+
+def _write_steps(member: IO[bytes], stamps: Integers | Stamps) -> None:
+    """Steps between stamps, which are small numbers and compress well; a block at a time."""
+    form = {"descr": "<i8", "fortran_order": False, "shape": (len(stamps),)}
+    np.lib.format.write_array_header_1_0(member, form)
+    before = 0
+    for begin in range(0, len(stamps), BLOCK):
+        block = stamps[begin : begin + BLOCK]
+        member.write(np.diff(block, prepend=before).tobytes())
+        before = block[-1]
 
 
 def load_raw(path: Path) -> tuple[Records, Mapping[str, Any]]:
@@ -69,6 +88,35 @@ def load_gauges(path: Path) -> Gauges:
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a raw file of Dyno ({error})") from error
     return Gauges(**kept) if len(kept) == len(_GAUGES) else read_gauges(())
+
+
+def clear(folder: Path | None, test: str) -> None:
+    """Removes what an earlier run of a test left, so that none of its loads is taken for one of this run's."""
+    if folder is None:
+        return
+    for file in (folder / f"{test}.npz", folder / f"{test}{SAMPLES}", *folder.glob(f"{test}-*.npz")):
+        file.unlink(missing_ok=True)
+        file.with_suffix(".json").unlink(missing_ok=True)
+    for name in (f"{test}{_VOID}", f"{test}-memory.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def save_void(folder: Path | None, test: str, void: Sequence[str]) -> None:
+    """Writes why a whole test is void: host and bounds are no load's, so no load's header has them."""
+    if void and folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{test}{_VOID}").write_text(json.dumps(list(void), indent=1) + "\n", encoding="utf-8")
+
+
+def load_void(folder: Path, test: str) -> tuple[str, ...]:
+    """What save_void wrote; nothing of a valid test. InputError when it cannot be read."""
+    path = folder / f"{test}{_VOID}"
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not why Dyno called a test void ({error})") from error
 
 
 def save_samples(folder: Path, test: str, samples: Samples) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dyno.bench import stats
 from dyno.bench.counters import Counters
-from dyno.bench.stats import Milliseconds, Records
+from dyno.bench.stats import Records
 from dyno.engine.metrics import Histogram
 from dyno.workload import PERCENTILES
 
@@ -24,13 +24,12 @@ def reconcile(records: Records, counted: Counters) -> Figures:
     """
     done = records.completed
     figures: Figures = {}
-    for name, seen_ms, observed in (("ttft", stats.ttft_ms(records), counted.ttft),
-                                    ("itl", stats.itl_ms(records), counted.itl),
-                                    ("e2el", stats.e2el_ms(records), counted.e2el)):  # fmt: skip
-        seen_ms = seen_ms[~np.isnan(seen_ms)]
+    for name, observed in (("ttft", counted.ttft), ("itl", counted.itl), ("e2el", counted.e2el)):
         expected = _gaps(records) if name == "itl" else int(done.sum())
-        if observed is not None and len(seen_ms) and observed.count == expected and observed.sum > 0:
-            figures |= {f"reconcile.{name}_{what}": value for what, value in _compare(seen_ms, observed).items()}
+        if observed is None or observed.count != expected or not observed.sum > 0:
+            continue
+        seen_ms = stats.summary(stats.blocks_of(name, records))
+        figures |= {f"reconcile.{name}_{what}": value for what, value in _compare(seen_ms, observed).items()}
     return figures
 
 
@@ -40,10 +39,12 @@ def _gaps(records: Records) -> int | None:
     return None if tokens is None else tokens - int(records.completed.sum())
 
 
-def _compare(seen_ms: Milliseconds, observed: Histogram) -> Figures:
-    seen_mean_ms, served_mean_ms = float(seen_ms.mean()), observed.sum / observed.count * 1000
-    figures: Figures = {"mean_ratio": seen_mean_ms / served_mean_ms, "mean_excess_ms": seen_mean_ms - served_mean_ms}
-    for percentile, value_ms in zip(PERCENTILES, np.percentile(seen_ms, PERCENTILES), strict=True):
-        mine = int(np.searchsorted(observed.bounds, value_ms / 1000))  # a bucket holds its upper bound
-        figures[f"p{percentile}_buckets"] = mine - observed.bucket(percentile / 100)
+def _compare(seen_ms: Figures, observed: Histogram) -> Figures:
+    served_mean_ms, figures = observed.sum / observed.count * 1000, Figures()
+    if (mean_ms := seen_ms["mean"]) is not None:
+        figures = {"mean_ratio": mean_ms / served_mean_ms, "mean_excess_ms": mean_ms - served_mean_ms}
+    for percentile in PERCENTILES:
+        if (value_ms := seen_ms[f"p{percentile}"]) is not None:
+            mine = int(np.searchsorted(observed.bounds, value_ms / 1000))  # a bucket holds its upper bound
+            figures[f"p{percentile}_buckets"] = mine - observed.bucket(percentile / 100)
     return figures

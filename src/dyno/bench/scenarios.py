@@ -12,6 +12,7 @@ from dyno.bench.audit import bound_reasons
 from dyno.bench.concurrency import find_capacity, throughput_within
 from dyno.bench.endurance import soak, sustained
 from dyno.bench.load import Measurement
+from dyno.bench.raw import clear
 from dyno.bench.record import Load, ScenarioResult
 from dyno.bench.run import Figures, Part, Run, figures_of, result_of, seed_of
 from dyno.errors import InputError, nearest
@@ -147,5 +148,6 @@ def run_test(name: str, run: Run) -> ScenarioResult:
     """Puts a server to one test. DynoError when it cannot be reached or refuses a warm-up, InputError if unknown."""
     if name not in SCENARIOS:
         raise InputError(f"scenario: {name!r} is not known{nearest(name, tuple(SCENARIOS))}")
+    clear(run.raw_folder, name)
     result = SCENARIOS[name](run)
     return replace(result, void=(*result.void, *bound_reasons(result.figures, run.bounds)))

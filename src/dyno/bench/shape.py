@@ -27,10 +27,9 @@ class Shape:
 
     def of(self, load: Load) -> Load:
         """A load of this shape. InputError when its prompts are too short for their prefix."""
-        if self.prefix_len and self.prefix_len >= load.input_len:
-            raise InputError(
-                f"--prefix-len {self.prefix_len}: must be less than the {load.input_len} tokens of a prompt"
-            )
+        shortest = min((row.input_len for row in self.trace), default=load.input_len)
+        if self.prefix_len and self.prefix_len >= shortest:
+            raise InputError(f"--prefix-len {self.prefix_len}: must be less than the {shortest} tokens of a prompt")
         shaped = {name: value for name, value in asdict(self).items() if name not in ("slos_ms", "trace", "lengths")}
         load = replace(load, **shaped, lengths=self.lengths, trace=self.trace)
         return replace(load, num_requests=len(self.trace)) if self.trace else load

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dyno.bench.percentiles import Blocks, percentiles
+from dyno.bench.spool import Stamps
 from dyno.workload import LATENCIES, PERCENTILES, STATISTICS, figure_of
 
 Integers = NDArray[np.int64]
@@ -30,7 +32,7 @@ class Records:
     prompt_tokens: Integers
     output_tokens: Integers
     content_counts: Integers
-    content_ns: Integers
+    content_ns: "Integers | Stamps"
     outcomes: tuple[str, ...]  # empty: all went well; else the kind of failure
 
     @property
@@ -78,14 +80,16 @@ def tpot_ms(records: Records) -> Milliseconds:
 
 def itl_ms(records: Records) -> Milliseconds:
     """Gaps between events with content, pooled; where an event holds several tokens, each token's share of the gap."""
+    return np.concatenate([np.empty(0), *_gaps_ms(records)])
+
+
+def _gaps_ms(records: Records) -> Iterator[Milliseconds]:
     tokens, events, done = records.output_tokens, records.content_counts, records.completed
     known = (tokens > 1) & (events > 1)
     share = np.where(known, (events - 1) / np.maximum(tokens - 1, 1), 1.0)
-    pooled = [np.empty(0)]
     for request, content_ns in _blocks(records):
         within = (request[1:] == request[:-1]) & done[request[1:]]
-        pooled.append(np.diff(content_ns)[within] / 1e6 * share[request[1:][within]])
-    return np.concatenate(pooled)
+        yield np.diff(content_ns)[within] / 1e6 * share[request[1:][within]]
 
 
 def _blocks(records: Records) -> Iterator[tuple[Integers, Integers]]:
@@ -193,10 +197,11 @@ def figures(records: Records) -> dict[str, float | None]:
     duration_s = _duration_s(records)
     output_tokens = total(records.output_tokens[done])
     named: dict[str, float | None] = {}
-    for latency, measured_ms in zip(LATENCIES, (ttft_ms, tpot_ms, itl_ms, e2el_ms), strict=True):
-        named |= {figure_of(f"{latency}_{name}"): value for name, value in summary(measured_ms(records)).items()}
-    for intended, measured_ms in (("ttft_intended_ms", ttft_intended_ms), ("e2el_intended_ms", e2el_intended_ms)):
-        named |= {f"{intended}.{name}": value for name, value in summary(measured_ms(records)).items()}
+    for latency in LATENCIES:
+        told = summary(blocks_of(latency, records))
+        named |= {figure_of(f"{latency}_{name}"): value for name, value in told.items()}
+    for intended, of_request in (("ttft_intended_ms", ttft_intended_ms), ("e2el_intended_ms", e2el_intended_ms)):
+        named |= {f"{intended}.{name}": value for name, value in summary(_one(of_request(records))).items()}
     return (
         named
         | steady(records)
@@ -217,15 +222,22 @@ def total(tokens: Integers) -> int | None:
     return int(tokens.sum()) if len(tokens) and (tokens != UNKNOWN).all() else None
 
 
-def summary(values: Milliseconds) -> dict[str, float | None]:
+def blocks_of(latency: str, records: Records) -> Blocks:
+    """All values of ttft, tpot, itl or e2el, in ms, without those that are unknown."""
+    if latency == "itl":
+        return lambda: _gaps_ms(records)
+    return _one({"ttft": ttft_ms, "tpot": tpot_ms, "e2el": e2el_ms}[latency](records))
+
+
+def _one(values: Milliseconds) -> Blocks:
+    return lambda: iter((values[~np.isnan(values)],))
+
+
+def summary(blocks: Blocks) -> dict[str, float | None]:
     """Mean and percentiles, linear between neighbours; None of nothing."""
-    values = values[~np.isnan(values)]
-    if not len(values):
+    number, whole = 0, 0.0
+    for values in blocks():
+        number, whole = number + len(values), whole + float(values.sum())
+    if not number:
         return dict.fromkeys(STATISTICS)
-    return dict(
-        zip(
-            STATISTICS,
-            (float(values.mean()), *np.percentile(values, PERCENTILES, overwrite_input=True).tolist()),
-            strict=True,
-        )
-    )
+    return dict(zip(STATISTICS, (whole / number, *percentiles(blocks, number, PERCENTILES)), strict=True))

@@ -9,7 +9,6 @@ from typing import Any
 from dyno.bench.loadgen import Progress
 from dyno.bench.record import ScenarioResult
 from dyno.bench.server import Asked, ServerBench, cpu_us_per_token
-from dyno.report.matrix import bound_text, check_text
 from dyno.verdict.limits import check_limits
 from dyno.workload import LATENCIES, STATISTICS, Limit
 
@@ -88,6 +87,10 @@ def void_reasons(results: Results) -> list[str]:
 
 def missed_limits(results: Results, limits: Sequence[Limit]) -> list[str]:
     """The limits that a test's figures do not keep, in words; of `concurrency` it is that not one client keeps them."""
+    if not limits:
+        return []
+    from dyno.report.matrix import bound_text, check_text  # a tenth of a second to import
+
     missed = []
     for name, result in results.items():
         figures = {} if result is None else result.figures

@@ -1,14 +1,11 @@
 """`dyno report`: show a study."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from dyno.errors import InputError
-
-if TYPE_CHECKING:
-    from dyno.study.outcome import Outcome
 
 Format = Literal["terminal", "markdown", "html", "json"]
 
@@ -34,10 +31,12 @@ def report(
     if raw is not None:
         from dyno.cli.figures import raw_text
 
-        if study or output:
-            raise InputError("--raw: goes without --study and --output; the result is on stdout")
+        if study or output or pack or points or format in ("markdown", "html"):
+            raise InputError("--raw: goes without --study, --output, --pack, --points and other formats than json; "
+                             "the result is on stdout")  # fmt: skip
         print(raw_text(raw, as_json or format == "json"))
         return
+    from dyno.cli.told import told
     from dyno.study.store import load_outcome, newest_study
 
     folder = study or newest_study()
@@ -55,7 +54,7 @@ def report(
     outcome = load_outcome(folder)
     if output is not None:
         try:
-            output.write_text(_text(outcome, folder, "json" if as_json else format, width=140), encoding="utf-8")
+            output.write_text(told(outcome, folder, "json" if as_json else format, width=140), encoding="utf-8")
         except OSError as error:
             raise InputError(f"--output {output}: cannot be written ({error.strerror}); name another file") from error
         print(output)
@@ -64,29 +63,4 @@ def report(
 
         print(write_report(folder, outcome))
     else:
-        print(_text(outcome, folder, "json" if as_json else format), end="")
-
-
-def _text(outcome: "Outcome", folder: Path, format: Format, width: int | None = None) -> str:
-    if format == "markdown":
-        from dyno.report.markdown import render_markdown
-
-        return render_markdown(outcome)
-    if format == "html":
-        from dyno.report.folder import page_of
-
-        return page_of(folder, outcome)
-    if format == "json":
-        import json
-
-        from dyno.report.jsonout import outcome_json
-
-        return json.dumps(outcome_json(outcome), indent=2) + "\n"
-    from rich.console import Console
-
-    from dyno.report.terminal import render_terminal
-
-    console = Console(width=width, force_terminal=None if width is None else False)
-    with console.capture() as capture:
-        render_terminal(outcome, console)
-    return capture.get()
+        print(told(outcome, folder, "json" if as_json else format), end="")

@@ -55,10 +55,13 @@ class EngineProcess:
         log_path: Path,
         device_uuid: str | None = None,
         ready_timeout_s: float = 1200,
+        *,
+        alone: bool = True,
     ) -> None:
         self.environment, self.args, self.log_path = environment, args, log_path
         self.device_uuid, self.ready_timeout_s = device_uuid, ready_timeout_s
         self.url = self.model_name = ""
+        self._alone = alone  # on the card, so that memory which is not given back is its own
         self._nonce = ""
         self._memory_before: int | None = None
         self._leash: Leash | None = None  # while there is an engine
@@ -176,7 +179,7 @@ class EngineProcess:
         return [f"port {port} still in use"]
 
     def _memory_left(self) -> list[str]:
-        if self._memory_before is None:
+        if self._memory_before is None or not self._alone:
             return []
         give_up = time.monotonic() + MEMORY_BACK_S
         while (more := (self._memory_used() or 0) - self._memory_before) > MEMORY_NOISE_BYTES:

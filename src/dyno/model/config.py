@@ -96,6 +96,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         experts_per_token=shape.experts_per_token,
         moe_intermediate_size=shape.moe_intermediate_size,
         mla_expanded_dim=shape.mla_expanded_dim,
+        rotary_dim=_rotary_dim(config, fields),
         tie_word_embeddings=shape.tied,
         multimodal=any(name in fields for name in ("vision_config", "audio_config")),
         caches=shape.caches,
@@ -107,6 +108,19 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
 
 def _head_dim(config: _Config) -> int:
     return config.head_dim or config.hidden_size // config.num_attention_heads
+
+
+def _rotary_dim(config: _Config, fields: dict[str, Any]) -> int:
+    """Elements of cosines and sines a position: of one table, of two where windows have their own base (Gemma)."""
+    if config.architectures[0] == "NemotronHForCausalLM":
+        return 0
+    if isinstance(latent := fields.get("qk_rope_head_dim"), int):
+        return latent
+    rope = fields.get("rope_parameters")
+    share = (rope if isinstance(rope, dict) else {}).get("partial_rotary_factor", fields.get("partial_rotary_factor"))
+    turned = share if isinstance(share, float) and 0 < share <= 1 else 1.0
+    tables = 2 if config.architectures[0].startswith(("Gemma3", "Gemma4")) else 1
+    return round(_head_dim(config) * turned) * tables
 
 
 def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, str]:

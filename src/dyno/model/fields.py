@@ -38,6 +38,7 @@ class Fields:
         return value
 
     def text(self, name: str, default: str) -> str:
+        """Text. Other things are a problem."""
         value = self.values.get(name, default)
         if not isinstance(value, str):
             self.problems.append(f"{name} is {value!r}: it must be text")

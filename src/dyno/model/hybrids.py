@@ -31,6 +31,7 @@ _FLOATS = ("float32", "bfloat16", "float16")
 
 
 def delta_net_weights(sizes: Sizes, layers: int) -> list[Weights]:
+    """Projections in and out, convolution and gates."""
     key_heads, key_dim, value_heads, value_dim, kernel = _delta_net(sizes)
     keys, values = key_heads * key_dim, value_heads * value_dim
     return [

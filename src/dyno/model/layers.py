@@ -53,6 +53,7 @@ class Sizes:
 
 
 def attention_weights(family: Family, sizes: Sizes, layers: int) -> list[Weights]:
+    """Fused queries, keys and values, and the projection back, of so many layers."""
     if not layers:
         return []
     queries = sizes.heads * sizes.head_dim
@@ -89,6 +90,7 @@ def mla_weights(sizes: Sizes, layers: int) -> list[Weights]:
 
 
 def mlp_weights(layers: int, hidden: int, width: int, gated: bool = True) -> list[Weights]:
+    """Gate and up in one, and down."""
     return [Weights("mlp", layers, width * (2 if gated else 1), hidden), Weights("mlp", layers, hidden, width)]
 
 
@@ -103,6 +105,7 @@ def mlp_layers(family: Family, sizes: Sizes) -> tuple[int, int]:
 
 
 def experts(family: Family, sizes: Sizes) -> Shape:
+    """How many there are, how many a token goes to, how wide they are, and what all tokens share."""
     read = sizes.fields
     experts = read.count("num_experts", "num_local_experts", "n_routed_experts")
     chosen = read.count("num_experts_per_tok", "experts_per_token")
@@ -120,6 +123,7 @@ def experts(family: Family, sizes: Sizes) -> Shape:
 
 
 def expert_weights(family: Family, sizes: Sizes, layers: int, shape: Shape) -> list[Weights]:
+    """Router, experts in one tensor, and what is shared beside them."""
     hidden, experts, width = sizes.hidden, shape.num_experts, shape.moe_intermediate_size
     bias = family.moe == "gpt-oss"
     return [

@@ -36,6 +36,7 @@ class Weights:
 
     @property
     def parameters(self) -> int:
+        """Of all of them."""
         return self.count * self.rows * self.columns
 
 
@@ -84,6 +85,7 @@ class ModelSpec:
     experts_per_token: int = 0
     moe_intermediate_size: int = 0
     mla_expanded_dim: int = 0  # of a head's key without rotary and value, which MLA makes of a latent
+    rotary_dim: int = 0  # of a head, that positions turn; all tables of cosines and sines together
     tie_word_embeddings: bool = False
     multimodal: bool = False
     caches: tuple[CacheLayers, ...] = ()
@@ -111,4 +113,5 @@ class ModelSpec:
 
     @property
     def uses_mla(self) -> bool:
+        """Whether layers keep one latent instead of keys and values."""
         return any(cache.kind == "mla" for cache in self.caches)

@@ -40,6 +40,8 @@ class Setup:
     blocks: int | None = None  # --num-gpu-blocks-override
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
+    attention_backend: str = ""  # none: the release's own choice
+    flashinfer_sampler: bool = False
 
     @property
     def graphs_budgeted(self) -> bool:
@@ -71,6 +73,7 @@ class Setup:
 # Architectures with experts whose default was the V2 runner while others with experts still had V1.
 _V2_WITH_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM"})
 _V2_FOR_ALL: Release = (0, 32)
+_FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody looked
 
 
 def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | None) -> Setup:
@@ -106,6 +109,8 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         blocks=_int(flags, "num_gpu_blocks_override", 0) or None,
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
         auto_fit=length < 1,
+        attention_backend=str(flags.get("attention_backend", "")).upper(),
+        flashinfer_sampler=card is not None and _flashinfer_sampler(env, release),
     )
 
 
@@ -140,6 +145,8 @@ def _batch(flags: Mapping[str, FlagValue], release: Release, card: Card | None, 
         tokens = 16384
     if card is None:
         tokens, sequences = 2048, 128
+    if flags.get("performance_mode") == "throughput":
+        tokens, sequences = 2 * tokens, 2 * sequences
     asked_tokens, asked_sequences = _int(flags, "max_num_batched_tokens", 0), _int(flags, "max_num_seqs", 0)
     sequences = asked_sequences or sequences
     tokens = asked_tokens or min(tokens, sequences * length)
@@ -154,6 +161,10 @@ def _v2_runner(model: ModelSpec, env: Mapping[str, str], release: Release) -> bo
     if release >= _V2_FOR_ALL:
         return True
     return not model.is_hybrid and (not model.num_experts or model.architecture in _V2_WITH_EXPERTS)
+
+
+def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool:
+    return env.get("VLLM_USE_FLASHINFER_SAMPLER", "1" if release >= _FLASHINFER_SAMPLES else "0") not in ("0", "false")
 
 
 def _graphs(compilation: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from dyno.predict.setup import Setup
 # PyTorch's CUDACachingAllocator: from 10 MiB on a segment of whole 2 MiB, whose rest is only split off above 1 MiB.
 _SEGMENT, _LARGE, _KEPT = 2 * MIB, 10 * MIB, MIB
 
-# Measured once: online FP8 of a Qwen3-4B leaves 41 MiB more than its weights and scales, over 36 layers.
+# Measured once: online FP8 of a Qwen3-4B leaves 41 MiB more than its rounded weights and scales, over 36 layers.
 _ONLINE_LEFTOVER = 1.14 * MIB
 
 
@@ -25,8 +25,8 @@ def allocated(nbytes: float) -> int:
 def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
     model = setup.model
-    exact = sum(group.count * _tensor_bytes(setup, group) for group in model.weights)
-    rounded = sum(group.count * allocated(_tensor_bytes(setup, group)) for group in model.weights)
+    exact = sum(group.count * tensor_bytes(setup, group) for group in model.weights)
+    rounded = sum(group.count * allocated(tensor_bytes(setup, group)) for group in model.weights)
     stored = _stored_bytes(setup) if model.stored and not setup.online else None
     leftover = _ONLINE_LEFTOVER * model.num_hidden_layers if setup.online else 0
     leftover += _expanding_bytes(setup)
@@ -48,7 +48,8 @@ def _expanding_bytes(setup: Setup) -> float:
     return sum(2 * group.parameters / setup.tensor_parallel for group in model.weights if group.rows == rows)
 
 
-def _tensor_bytes(setup: Setup, group: Weights) -> float:
+def tensor_bytes(setup: Setup, group: Weights) -> float:
+    """One tensor of a group on each card, its scales included."""
     elements = group.rows * group.columns / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
     return elements * (bits + group_bits) / 8 + (per_row * group.rows / _shards(setup, group))
@@ -85,7 +86,5 @@ def _stored_bytes(setup: Setup) -> float:
 
 
 def _rotary_bytes(model: ModelSpec) -> float:
-    """Cosines and sines of every position, in the model's dtype; one table for each kind of attention."""
-    tables = sum(cache.kind in ("full", "sliding", "mla") for cache in model.caches)
-    rotary = 64 if model.uses_mla else model.head_dim
-    return min(2, tables) * model.max_position_embeddings * rotary * element_bytes(model.dtype)
+    """Cosines and sines of every position, in the model's dtype."""
+    return model.max_position_embeddings * model.rotary_dim * element_bytes(model.dtype)

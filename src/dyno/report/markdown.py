@@ -1,6 +1,7 @@
 """A study in markdown, for READMEs and issues."""
 
 import re
+from collections.abc import Sequence
 
 from dyno.report.findings import audit_sentence, note_lines, void_lines
 from dyno.report.matrix import WORDS, matrix_table
@@ -25,10 +26,10 @@ def render_markdown(outcome: Outcome) -> str:
         parts.append(_code(outcome.recommended.candidate.args.command()))
     if (other := also_fast(outcome)) and outcome.also_fast:
         parts += [_plain(other), _code(outcome.also_fast.candidate.args.command())]
-    parts.append(_table(*matrix_table(outcome)))
+    parts.append(markdown_table(*matrix_table(outcome)))
     decision = [decision_table(outcome.decision)] if outcome.decision else []
     for table in (*decision, *all_tables(outcome).values()):
-        parts += [f"**{table.title}.** {_plain(table.caption)}", _table(table.headers, table.rows, table.words)]
+        parts += [f"**{table.title}.** {_plain(table.caption)}", markdown_table(table.headers, table.rows, table.words)]
     failed = [failure_line(step) for step in failures(outcome)]
     remarks = [
         audit_sentence(outcome),
@@ -42,7 +43,8 @@ def render_markdown(outcome: Outcome) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(headers: Cells, rows: tuple[Cells, ...], words: Cells = WORDS) -> str:
+def markdown_table(headers: Cells, rows: Sequence[Cells], words: Cells = WORDS) -> str:
+    """A table whose columns of words stand to the left, figures to the right."""
     rule = ["---" if header in words else "---:" for header in headers]
     return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in (headers, rule, *rows))
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dyno.bench.audit import PhysicalBounds, card_reasons, host_reasons
-from dyno.bench.raw import save_samples
+from dyno.bench.raw import save_samples, save_void
 from dyno.bench.record import ScenarioResult, Search, Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import run_test
@@ -145,6 +145,7 @@ class Launch:
         objective = self.session.spec.objective
         if test in self.session.spec.loads and not void and figures.get(objective.figure) is None:
             void = (f"the server told nothing from which {objective.name} could be had",)
+        save_void(raw_folder, kind_of(test), void)
         raw = tuple(str(path.relative_to(self.session.folder)) for path in result.raw)
         cured = bool(host) and not card and not result.errors and samples.duration_s <= AGAIN_UP_TO_S
         step = self.step(test, began, "void" if void else "complete", figures, attempt)

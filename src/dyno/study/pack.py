@@ -2,6 +2,7 @@
 
 import gzip
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 
 from dyno.errors import InputError
@@ -11,13 +12,16 @@ SUFFIX = ".tar.gz"
 MOST_RAW_BYTES = 12 << 20  # of raw records; the journal holds all figures, and charts need the newest launches alone
 
 
-def pack(folder: Path, file: Path, most_raw_bytes: int = MOST_RAW_BYTES) -> tuple[str, ...]:
+def pack(
+    folder: Path, file: Path, most_raw_bytes: int = MOST_RAW_BYTES, wanted: Collection[str] | None = None
+) -> tuple[str, ...]:
     """Write the study to one `.tar.gz`, the raw records of its newest launches first as far as `most_raw_bytes` goes.
 
-    Returns what was left out. The same study makes the same bytes. InputError when there is no study, or no room.
+    `wanted` are folders under raw, where only some are to be kept. Returns what was left out. The same study makes the
+    same bytes. InputError when there is no study, or no room.
     """
     read_journal(folder)
-    chosen, left_out = _chosen(folder, most_raw_bytes)
+    chosen, left_out = _chosen(folder, most_raw_bytes, wanted)
     try:
         with (file.open("wb") as plain, gzip.GzipFile("", "wb", 6, plain, mtime=0) as zipped,
               tarfile.open(fileobj=zipped, mode="w") as archive):  # fmt: skip
@@ -45,11 +49,11 @@ def unpack(file: Path) -> Path:
     return folder
 
 
-def _chosen(folder: Path, most_raw_bytes: int) -> tuple[list[Path], list[Path]]:
+def _chosen(folder: Path, most_raw_bytes: int, wanted: Collection[str] | None) -> tuple[list[Path], list[Path]]:
     raw = sorted((path for path in (folder / "raw").rglob("*") if path.is_file()), reverse=True)
     kept, left_out, room = list[Path](), list[Path](), most_raw_bytes
     for path in raw:  # launch numbers lead their names
-        fits = (size := path.stat().st_size) <= room
+        fits = (size := path.stat().st_size) <= room and (wanted is None or path.parent.name in wanted)
         (kept if fits else left_out).append(path)
         room -= size * fits
     return [folder / JOURNAL, *sorted((folder / "logs").glob("*.log")), *sorted(kept)], left_out

@@ -9,7 +9,7 @@ from dyno.study.launch import Launch, Session
 from dyno.study.outcome import judge, screened_best, screened_other
 from dyno.study.pairs import hindrance, looks_due, proven
 from dyno.study.progress import Progress, ProgressKind, Watch
-from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen, screen_order
+from dyno.study.schedule import LaunchPlan, affordable_pairs, next_confirm, next_screen, order_of, screen_order
 from dyno.study.space import BASELINE
 from dyno.study.spec import ProveSpec, StudySpec
 from dyno.study.spent import spent_s
@@ -25,13 +25,11 @@ def run_study(session: Session, watch: Watch) -> Journal:
     A failed launch is a result and the study goes on; what was finished is on disk whenever this is interrupted.
     """
     journal = read_journal(session.folder)
-    alone = len(journal.study.candidates) == 1
-    clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal.notes)
+    order = order_of(journal.study.candidates, journal.foreseen, session.spec)
+    alone = not order.candidates
+    clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal)
     if session.spec.prove:
         return _prove(session, session.spec.prove, clock)
-    others = journal.study.candidates[1:]
-    order = Order(tuple(each.name for each in others), session.spec.tests, session.spec.seed,
-                  tuple((each.name, each.against) for each in others if each.against))  # fmt: skip
     if journal.confirm is None and next_screen(order, journal.steps, session.block):
         journal = _warm(session, journal, screen_order(order, journal.steps, session.block), clock)
     while journal.confirm is None and (plan := next_screen(order, journal.steps, session.block)):
@@ -94,8 +92,9 @@ def _goes_on(journal: Journal) -> bool:
 class _Clock:
     """Tells the watcher how far a study is."""
 
-    def __init__(self, watch: Watch, confirming: int, noted: tuple[str, ...]) -> None:
-        self._watch, self._confirming, self._noted = watch, confirming, noted
+    def __init__(self, watch: Watch, confirming: int, journal: Journal) -> None:
+        self._watch, self._confirming, self._noted = watch, confirming, journal.notes
+        self.finished = len(journal.steps)  # tests, before this run of the study
         self._started = time.monotonic()
         self._launches: list[float] = []
 
@@ -165,8 +164,8 @@ def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
 def _launch(session: Session, journal: Journal, plan: LaunchPlan, clock: _Clock) -> Journal:
     """Start one engine, take the tests it owes, stop it. Every finished test is on disk before the next begins."""
     started = time.monotonic()
-    if journal.steps and clock.at_first_launch:
-        clock.note(session.folder, f"Went on after an interruption, {len(journal.steps)} tests finished.")
+    if clock.finished and clock.at_first_launch:
+        clock.note(session.folder, f"Went on after an interruption, {clock.finished} tests finished.")
     candidate = session.here(next(each for each in journal.study.candidates if each.name == plan.candidate))
     clock.tell("launch", plan, candidate.args.changes() or "vLLM's defaults")
     Launch(session, plan, candidate, lambda kind, text: clock.tell(kind, plan, text)).take()

@@ -130,7 +130,8 @@ def _warm_one(session: Session, plan: LaunchPlan, candidate: Candidate, tell: Te
     launch = Launch(session, plan, candidate, lambda kind, text: tell(kind, plan, text))
     launch.log, began = Path("logs") / f"warm-{-plan.launch:03d}.log", Began()
     engine = EngineProcess(session.engine_of(candidate), candidate.args, session.folder / launch.log,
-                           session.device_uuid, candidate.timeout_s or session.spec.ready_timeout_s)  # fmt: skip
+                           session.device_uuid, candidate.timeout_s or session.spec.ready_timeout_s,
+                           alone=False)  # fmt: skip
     engines.append(engine)
     tell("launch", plan, candidate.args.changes())
     with engine:

@@ -105,7 +105,7 @@ def judge_looks(question: Question, pairs: Sequence[tuple[float, float]], alpha:
         answer = _comparison(question, logs[:look], level)
         if answer.answer != "inconclusive":
             return answer
-    more = _more_pairs(question, logs[: answer.pairs]) if answer.low is not None else None
+    more = _more_pairs(question, logs[: answer.pairs], alpha) if answer.low is not None else None
     return replace(answer, more_pairs=more)
 
 
@@ -139,10 +139,10 @@ def _comparison(question: Question, logs: Sequence[float], level: float | None) 
                       margin=question.margin)  # fmt: skip
 
 
-def _more_pairs(question: Question, logs: Sequence[float]) -> int | None:
+def _more_pairs(question: Question, logs: Sequence[float], alpha: float) -> int | None:
     """Pairs beyond these that would likely settle it if mean and spread stay as they are; None beyond MOST_PAIRS."""
     mean = abs(fmean(logs))
-    needed = pairs_needed(max(mean, math.log1p(question.margin) - mean), stdev(logs))
+    needed = pairs_needed(max(mean, math.log1p(question.margin) - mean), stdev(logs), alpha)
     return None if needed is None else max(2, needed - len(logs))
 
 

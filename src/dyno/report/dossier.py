@@ -1,0 +1,262 @@
+"""What studies of one machine say together, as tables in markdown: for evidence that is kept with a project.
+
+Everything is derived from the studies' journals; the same studies make the same text.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from dyno.report.findings import audit_sentence
+from dyno.report.markdown import markdown_table
+from dyno.report.matrix import NOTHING, figure, number, state_text
+from dyno.report.tables import Cells, tables
+from dyno.report.workloads import all_tables
+from dyno.study.outcome import Outcome, Row
+from dyno.study.pairs import mean_figure
+from dyno.study.space import BASELINE
+from dyno.study.spent import spent
+from dyno.study.trial import Step
+from dyno.units import format_seconds
+from dyno.verdict.compare import half_width
+
+LENGTHS = (8192, 16384, 32768)
+LEAST_FREEDOM = 3  # below that, an interval says nothing
+AGREES_SHARE, AGREES_MS = 0.02, 3.0  # between the client's latencies and the server's own
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A ratio to the baseline (or what is named instead) with its 95 % interval, and the launches on both sides."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    ours: int
+    theirs: int
+
+
+def setting_table(outcomes: Sequence[Outcome]) -> str:
+    """What was measured, where, and what it cost."""
+    headers = ("Study", "Model", "Engine", "Machine", "Blocks", "Launches", "Warming", "Starting", "Measuring",
+               "Share measuring")  # fmt: skip
+    rows = []
+    for outcome in outcomes:
+        made = spent(outcome.steps)
+        launches = len({step.launch for step in outcome.steps if step.phase != "warm"})
+        rows.append((outcome.study, outcome.model, outcome.engine, outcome.machine.kind, str(outcome.blocks),
+                     str(launches), *map(format_seconds, (made.warming_s, made.starting_s, made.measuring_s)),
+                     f"{made.measuring_share or 0:.0%}"))  # fmt: skip
+    return markdown_table(headers, rows, headers[:4])
+
+
+def seed_matrix(outcome: Outcome) -> str:
+    """The six tests for every configuration."""
+    lengths = [length for length in LENGTHS if any(figure(row, "context", f"{length}.ttft_ms") for row in outcome.rows)]
+    headers = ("Config", "1: ready s", "2: TTFT ms", "3: tok/s", *(f"4: TTFT ms at {length // 1024}K"
+               for length in lengths), "4: tok/s at the longest", "5: repeated prefix ms, hits",
+               "6: card GiB", "6: KV tokens", "State")  # fmt: skip
+    return markdown_table(headers, [_tests(row, outcome, lengths) for row in outcome.rows], (headers[0], headers[-1]))
+
+
+def _tests(row: Row, outcome: Outcome, lengths: Sequence[int]) -> Cells:
+    hits = figure(row, "prefix_reuse", "hit_rate")
+    cold, warm = (figure(row, "prefix_reuse", name) for name in ("cold_ttft_ms", "warm_ttft_ms"))
+    tpot = figure(row, "context", f"{lengths[-1]}.tpot_ms") if lengths else None
+    memory = figure(row, "memory", "device_peak_bytes") or figure(row, "memory", "rss_peak_bytes")
+    return (row.candidate.name, number(figure(row, "startup", "ready_s")), number(figure(row, "ttft", "ttft_ms.p50")),
+            number(figure(row, "throughput", "output_throughput")),
+            *(number(figure(row, "context", f"{length}.ttft_ms")) for length in lengths),
+            number(1000 / tpot if tpot else None),
+            f"{number(cold)} to {number(warm)}" + (f", {hits:.0%}" if hits is not None else "") if warm else NOTHING,
+            number(memory / 2**30 if memory else None), number(figure(row, "memory", "kv_cache_tokens")),
+            state_text(row, outcome))  # fmt: skip
+
+
+def capacity_table(outcome: Outcome) -> str:
+    """Latency percentiles, the largest concurrency within the limits and the use of the KV cache."""
+    made = tables(outcome).get("concurrency")
+    return "" if made is None else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
+
+
+def confirmed_table(outcome: Outcome) -> str:
+    """Every verdict of the rounds."""
+    made = all_tables(outcome).get("confirmed")
+    return "" if made is None else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
+
+
+def worth_table(outcome: Outcome, outcomes: Sequence[Outcome] = ()) -> str:
+    """What each change is worth under each workload, from single launches and the spread between launches.
+
+    The spread is taken from all `outcomes`, which are studies on the same kind of machine.
+    """
+    tests = list(outcome.loads)
+    headers = ("Change", "Against", *(outcome.loads[test].name for test in tests), *(["all"] if len(tests) > 1 else []),
+               "Launches", "Output")  # fmt: skip
+    rows = []
+    for row in outcome.rows[1:]:
+        found = [worth(row, (test,), outcome, outcomes) for test in tests]
+        found += [worth(row, tuple(tests), outcome, outcomes)] * (len(tests) > 1)
+        counts = [f"{each.ours} and {each.theirs}" for each in found if each]
+        rows.append((row.candidate.name, row.candidate.against or BASELINE, *map(_worth_cell, found),
+                     counts[0] if counts else state_text(row, outcome),
+                     "may change" if row.candidate.alters_output else "unchanged"))  # fmt: skip
+    return markdown_table(headers, rows, ("Change", "Against", "Launches", "Output"))
+
+
+def _worth_cell(made: Worth | None) -> str:
+    if made is None:
+        return NOTHING
+    return f"x{made.ratio:.3f}" + (f" [{made.low:.3f}, {made.high:.3f}]" if made.low and made.high else "")
+
+
+def worth(row: Row, tests: Sequence[str], outcome: Outcome, outcomes: Sequence[Outcome] = ()) -> Worth | None:
+    """The ratio of screening; its interval is from the spread between launches of one configuration in one block."""
+    screened = [step for step in outcome.steps if step.phase == "screen"]
+    spread, freedom = launch_spread(outcomes or (outcome,), tests)
+    for block in sorted({step.block for step in screened}, reverse=True):
+        sides = [_figures([step for step in screened if step.block == block and step.candidate == name], outcome, tests)
+                 for name in (row.candidate.name, row.candidate.against or BASELINE)]  # fmt: skip
+        if not all(sides):
+            continue
+        ours, theirs = sides
+        middle = fmean(map(math.log, ours)) - fmean(map(math.log, theirs))
+        if freedom < LEAST_FREEDOM:
+            return Worth(math.exp(middle), None, None, len(ours), len(theirs))
+        half = half_width(spread * math.sqrt((freedom + 1) * (1 / len(ours) + 1 / len(theirs))), freedom + 1)
+        return Worth(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(ours), len(theirs))
+    return None
+
+
+def launch_spread(outcomes: Sequence[Outcome], tests: Sequence[str]) -> tuple[float, int]:
+    """The standard deviation of a launch's log figure, pooled over configurations and blocks; degrees of freedom."""
+    several = []
+    for outcome in outcomes:
+        groups: dict[tuple[int, str], list[Step]] = {}
+        for step in outcome.steps:
+            if step.phase != "warm":
+                groups.setdefault((step.block, step.candidate), []).append(step)
+        logs = [[math.log(value) for value in _figures(steps, outcome, tests)] for steps in groups.values()]
+        several += [values for values in logs if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    squares = sum((len(values) - 1) * stdev(values) ** 2 for values in several)
+    return math.sqrt(squares / freedom) if freedom else 0.0, freedom
+
+
+def _figures(steps: Sequence[Step], outcome: Outcome, tests: Sequence[str]) -> list[float]:
+    """The figure of each launch, over the tests in geometric mean."""
+    launches = sorted({step.launch for step in steps})
+    found = (mean_figure([step for step in steps if step.launch == launch], outcome.objective, tests)
+             for launch in launches)  # fmt: skip
+    return [value for value in found if value]
+
+
+def audit_table(outcomes: Sequence[Outcome]) -> str:
+    """How the client's latencies stand to vLLM's own over the same requests, and what the audit says, by test."""
+    headers = ("Study", "Test", "Runs", "Void", "Compared", "Agree", "Worst TTFT mean, client less server ms",
+               "Worst ITL mean, client over server")  # fmt: skip
+    rows = [_audited(outcome, test) for outcome in outcomes for test in _tests_of(outcome)]
+    told = "\n".join(f"- {outcome.study}: {audit_sentence(outcome)}" for outcome in outcomes)
+    return f"{markdown_table(headers, rows, headers[:2])}\n\n{told}"
+
+
+def _tests_of(outcome: Outcome) -> Iterator[str]:
+    taken = {step.scenario for step in outcome.steps if step.figures}
+    yield from sorted(taken - {"startup", "memory"})
+
+
+def _audited(outcome: Outcome, test: str) -> Cells:
+    steps = [step for step in outcome.steps if step.scenario == test]
+    valid = [step for step in steps if step.state == "complete"]
+    told = [answer for step in valid if (answer := agrees(step.figures)) is not None]
+    excess = [value for step in valid if (value := step.figures.get("reconcile.ttft_mean_excess_ms")) is not None]
+    ratio = [value for step in valid if (value := step.figures.get("reconcile.itl_mean_ratio")) is not None]
+    worst = max(ratio, key=lambda value: abs(value - 1), default=None)
+    return (outcome.study, test, str(len(steps)), str(sum(step.state == "void" for step in steps)), str(len(told)),
+            str(sum(told)), number(max(excess, key=abs, default=None)),
+            NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
+
+
+def agrees(figures: Mapping[str, float | None]) -> bool | None:
+    """Whether mean TTFT and mean ITL are within 2 % or 3 ms of vLLM's; None where there was nothing to compare."""
+    known = []
+    for latency in ("ttft", "itl"):
+        ratio, excess = (figures.get(f"reconcile.{latency}_mean_{name}") for name in ("ratio", "excess_ms"))
+        if ratio is not None and excess is not None:
+            known.append(abs(ratio - 1) <= AGREES_SHARE or abs(excess) <= AGREES_MS)
+    return all(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of the seed documents, and how it is looked at: the study's name, and what a row and the baseline say."""
+
+    text: str
+    study: str
+    config: str
+    measured: Callable[[Outcome, Row, Row], float | None]
+    holds: Callable[[float], bool]
+    shown: str
+
+
+def _metric(test: str, name: str) -> Callable[[Outcome, Row, Row], float | None]:
+    def ratio(_: Outcome, row: Row, base: Row) -> float | None:
+        ours, theirs = figure(row, test, name), figure(base, test, name)
+        return ours / theirs if ours and theirs else None
+
+    return ratio
+
+
+def _fact(name: str) -> Callable[[Outcome, Row, Row], float | None]:
+    def ratio(outcome: Outcome, row: Row, base: Row) -> float | None:
+        ours, theirs = (next((getattr(step.facts, name) for step in outcome.steps if step.facts and step.phase != "warm"
+                              and step.candidate == each.candidate.name), None) for each in (row, base))  # fmt: skip
+        return ours / theirs if ours and theirs else None
+
+    return ratio
+
+
+def _ratio(_: Outcome, row: Row, __: Row) -> float | None:
+    return row.ratios.get("throughput", row.ratio)
+
+
+def _at_8k(_: Outcome, row: Row, __: Row) -> float | None:
+    return figure(row, "context", "8192.ttft_ms")
+
+
+CLAIMS = (
+    Claim("FP8 weights: up to 1.6 times the throughput", "qwen3-4b", "fp8-weights", _ratio,
+          lambda value: value >= 1.5, "x{:.2f} of the default's output tokens a second, chat"),
+    Claim("FP8: 8 times less memory", "qwen3-4b", "fp8-weights", _fact("weights_bytes"),
+          lambda value: value <= 1 / 7, "weights of x{:.2f} the bytes"),
+    Claim("FP8 KV cache: twice the context", "qwen3-4b", "fp8-kv", _metric("memory", "kv_cache_tokens"),
+          lambda value: value >= 1.9, "x{:.2f} the tokens of KV cache"),
+    Claim("FlashInfer: 25 to 40 % faster", "qwen3-4b", "flashinfer", _ratio,
+          lambda value: value >= 1.25, "x{:.2f} of the default's output tokens a second, chat"),
+    Claim("KV offloading, 16 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-16", _ratio,
+          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
+    Claim("KV offloading, 32 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-32", _ratio,
+          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
+    Claim("Time to first token below 2 s at 8K", "qwen3-4b", BASELINE, _at_8k,
+          lambda value: value < 2000, "{:.0f} ms with vLLM's defaults, one request"),
+    Claim("The card's memory tells configurations apart", "qwen3-4b", "fp8-both", _fact("device_used_bytes"),
+          lambda value: abs(value - 1) > 0.05, "x{:.3f} in use when ready: vLLM fills what it is given"),
+)  # fmt: skip
+
+
+def claims_table(outcomes: Sequence[Outcome]) -> str:
+    """What the seed documents claim, against what was measured here."""
+    by_name = {outcome.study: outcome for outcome in outcomes}
+    rows = [(claim.text, *_looked_at(claim, by_name.get(claim.study))) for claim in CLAIMS]
+    return markdown_table(("Claim", "Measured", "Here"), rows, ("Claim", "Measured", "Here"))
+
+
+def _looked_at(claim: Claim, outcome: Outcome | None) -> tuple[str, str]:
+    row = next((row for row in outcome.rows if row.candidate.name == claim.config), None) if outcome else None
+    if outcome is None or row is None:
+        return "not measured", "not known"
+    value = claim.measured(outcome, row, outcome.rows[0])
+    if value is None:
+        return state_text(row, outcome), "not known"
+    return claim.shown.format(value), "holds" if claim.holds(value) else "does not hold"

@@ -1,0 +1,78 @@
+"""Tables over several studies: what changes are worth, claims, and a folder of evidence that is made again."""
+
+import math
+from pathlib import Path
+
+import pytest
+from tests.report.test_dataset import LOADS, screened
+from tests.study.made import HARDWARE, journal, prepared, step
+from tools.evidence import make, take_in
+
+from dyno.report import dossier
+from dyno.study.journal import BlockLine, StepLine, append
+from dyno.study.outcome import judge
+from dyno.study.pack import pack
+from dyno.study.store import create_study
+
+STEPS = [*screened(0, "baseline", 100.0, 50.0), *screened(1, "eager", 110.0, 60.0),
+         *screened(2, "baseline", 102.0, 51.0),
+         *screened(3, "baseline", 101.0, 50.0, block=2), *screened(4, "baseline", 99.0, 50.0, block=2),
+         *screened(5, "baseline", 101.0, 50.0, block=2), *screened(6, "fast", 90.0, 50.0, block=2)]  # fmt: skip
+
+
+def outcome(steps=STEPS, name="qwen3-4b", **given):
+    made, spec = journal(steps, workloads=LOADS, blocks=2, **given)
+    return judge(made, spec, name)
+
+
+def test_a_change_is_worth_its_ratio_within_its_block_give_or_take_the_spread_between_launches():
+    made = outcome()
+    eager, fast = (dossier.worth(row, ("throughput",), made) for row in made.rows[1:])
+    assert eager.ratio == pytest.approx(110 / math.sqrt(100 * 102))
+    assert eager.low < eager.ratio < eager.high
+    assert (eager.ours, eager.theirs) == (1, 2)
+    assert fast.ratio == pytest.approx(90 / (101 * 99 * 101) ** (1 / 3))
+    few = outcome(STEPS[:9])
+    assert dossier.worth(few.rows[1], ("throughput",), few).low is None
+    assert dossier.worth(few.rows[1], ("throughput",), few, (few, made)).low is not None
+
+
+def test_a_client_agrees_with_the_server_within_two_percent_or_three_milliseconds():
+    def told(ratio, excess):
+        return {"reconcile.ttft_mean_ratio": ratio, "reconcile.ttft_mean_excess_ms": excess}
+
+    assert dossier.agrees({}) is None
+    assert dossier.agrees(told(1.5, 2.9)) is True
+    assert dossier.agrees(told(1.01, 30.0)) is True
+    assert dossier.agrees(told(1.03, 30.0)) is False
+
+
+def test_a_claim_that_nobody_looked_at_is_neither_held_nor_refuted():
+    table = dossier.claims_table([outcome()])
+    assert table.count("not known") == len(dossier.CLAIMS)
+    eight = step(1, "baseline", "context", figures={"8192.ttft_ms": 139.5})
+    made, spec = journal([*STEPS, eight], workloads=LOADS, blocks=2, tests=("context",))
+    assert "140 ms with vLLM's defaults, one request | holds" in dossier.claims_table([judge(made, spec, "qwen3-4b")])
+
+
+def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):
+    made, _ = journal(STEPS, workloads=LOADS)
+    study = tmp_path / "qwen3-4b"
+    create_study(study, prepared(made), HARDWARE)
+    for line in (BlockLine(1, "m", HARDWARE, "now"), BlockLine(2, "n", HARDWARE, "now"), *map(StepLine, STEPS)):
+        append(study, line)
+    packed, folder = tmp_path / "qwen3-4b.tar.gz", tmp_path / "evidence"
+    pack(study, packed)
+    (folder / "records").mkdir(parents=True)
+    take_in(packed, folder / "records", tmp_path / "in")
+    make(folder, tmp_path / "once")
+    (folder / "README.md").write_text("# By hand\n\n" + (folder / "README.md").read_text() + "\nThe end.\n")
+    first = contents(folder)
+    make(folder, tmp_path / "twice")
+    assert contents(folder) == first
+    assert {"README.md", "points.csv", "starts.csv", "audit.csv", "qwen3-4b.html"} < set(first)
+    assert first["README.md"].startswith(b"# By hand")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
