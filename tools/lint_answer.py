@@ -48,7 +48,14 @@ def stand_in(name: str) -> None:
     except ImportError:
         module = sys.modules[name] = ModuleType(name)
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        module.__getattr__ = lambda attribute: type(attribute, (), {})  # type: ignore[method-assign]
+        module.__getattr__ = absent  # type: ignore[method-assign]
+
+
+def absent(name: str) -> type:
+    """What a stand-in has under any name, but for those that Python itself asks every module for."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (), {})
 
 
 def lift_limits_of_the_cpu() -> None:
@@ -64,7 +71,7 @@ def lift_limits_of_the_cpu() -> None:
         check(config)
         cache.cache_dtype = asked
 
-    platform.check_and_update_config = check_without_cache_type
+    platform.check_and_update_config = staticmethod(check_without_cache_type)
 
 
 def asker() -> Ask:

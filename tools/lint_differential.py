@@ -259,8 +259,11 @@ class Score:
         return max(len(self.accepts), len(self.rejects)) <= LIMIT * self.asked and self.refused >= 0.4 * self.asked
 
     def __str__(self) -> str:
-        return (f"{self.version}: {self.refused / self.asked:.0%} of {self.asked} refused by vLLM; false accepts "
-                f"{len(self.accepts) / self.asked:.1%}, false rejects {len(self.rejects) / self.asked:.1%}")  # fmt: skip
+        takes, refuses = len(self.accepts) / self.asked, len(self.rejects) / self.asked
+        return (
+            f"{self.version}: {self.refused / self.asked:.0%} of {self.asked} refused by vLLM; "
+            f"false accepts {takes:.1%}, false rejects {refuses:.1%}"
+        )
 
 
 def command_of(case: Case) -> str:

@@ -121,7 +121,7 @@ def told(counted: Count) -> Mapping[str, str]:
     """The count in words."""
     share = 1 - len(counted.missed) / counted.errors
     return {"errors": f"{counted.errors} named by vLLM, {share:.1%} found",
-            "clean": f"{counted.clean} configurations taken, {len(counted.accused)} errors reported in them"}  # fmt: skip
+            "clean": f"{counted.clean} taken, {len(counted.accused)} errors reported in them"}  # fmt: skip
 
 
 def main() -> None:

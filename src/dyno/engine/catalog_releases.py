@@ -78,10 +78,10 @@ def _unpacked(content: bytes) -> Mapping[str, Any]:
 
 
 def _catalog(data: Mapping[str, Any], at: int) -> Catalog:
-    lists = {taker: tuple(_names(words, at)) for taker, words in data["lists"].items()}
+    lists = {taker: told for taker, words in data["lists"].items() if (told := tuple(_names(words, at)))}
     return Catalog(data["releases"][at], tuple(_records(Flag, data["flags"], at)),
                    tuple(_records(Flag, data["keys"], at)), tuple(_records(Variable, data["variables"], at)),
-                   tuple(_names(data["keywords"], at)), {taker: words for taker, words in lists.items() if words})  # fmt: skip
+                   tuple(_names(data["keywords"], at)), lists)  # fmt: skip
 
 
 def _records(kind: type[Record], table: Mapping[str, Any], at: int) -> Iterator[Record]:
