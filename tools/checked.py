@@ -10,6 +10,17 @@ _KEPT: Mapping[type, Bound] = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.Gt
 _TURNED: Mapping[Bound, Bound] = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 
 
+def checks(cls: ast.ClassDef) -> Iterator[ast.expr]:
+    """What the methods of a class raise at, whatever else holds: checks within other checks are left out."""
+    for method in cls.body:
+        nodes = list(method.body) if isinstance(method, ast.FunctionDef) else []
+        while nodes:
+            node = nodes.pop(0)
+            if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2:
+                yield node.test
+                nodes += node.orelse
+
+
 def refused(test: ast.expr) -> Iterator[tuple[str, Bound, float]]:
     """The bounds kept by a check that raises when `test` holds. One field and numbers only."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from checked import refused
+from checked import checks, refused
 from declared import Class, Field, FieldCall, Function, Member, Unknown
 from evaluate import Scope, Sources
 
@@ -213,11 +213,10 @@ class _Release:
         """The bounds that a class's own checks keep: `if self.x < 1: raise ...`."""
         if cls not in self._validated:
             found: dict[str, list[tuple[Bound, float]]] = {}
-            for node in ast.walk(cls.node):
-                if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2:
-                    for name, bound, value in refused(node.test):
-                        if bound not in dict(found.get(name, ())):
-                            found.setdefault(name, []).append((bound, value))
+            for test in checks(cls.node):
+                for name, bound, value in refused(test):
+                    if bound not in dict(found.get(name, ())):
+                        found.setdefault(name, []).append((bound, value))
             self._validated[cls] = found
         return self._validated[cls]
 
