@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from checked import checks, refused
+from checked import kept
 from declared import Class, Field, FieldCall, Function, Member, Unknown
 from evaluate import Scope, Sources
 
@@ -213,10 +213,9 @@ class _Release:
         """The bounds that a class's own checks keep: `if self.x < 1: raise ...`."""
         if cls not in self._validated:
             found: dict[str, list[tuple[Bound, float]]] = {}
-            for test in checks(cls.node):
-                for name, bound, value in refused(test):
-                    if bound not in dict(found.get(name, ())):
-                        found.setdefault(name, []).append((bound, value))
+            for name, bound, value in kept(cls.node):
+                if bound not in dict(found.get(name, ())):
+                    found.setdefault(name, []).append((bound, value))
             self._validated[cls] = found
         return self._validated[cls]
 
@@ -275,9 +274,10 @@ class _Release:
 
 def _key(name: str, field: Field) -> tuple[Flag, Class | None]:
     """A key of a JSON object by its hint, and the class of an object under it."""
-    hints = set(_parts(field.type))
-    literals = [each for each in hints if typing.get_origin(each) is typing.Literal]
-    inner = next((each for each in hints if isinstance(each, Class) and each.is_dataclass), None)
+    parts = list(_parts(field.type))
+    hints = set(parts)
+    literals = [each for each in parts if typing.get_origin(each) is typing.Literal]
+    inner = next((each for each in parts if isinstance(each, Class) and each.is_dataclass), None)
     kind: Kind = "str"
     if inner or any(typing.get_origin(each) or each in (dict, list, set, tuple) for each in hints - set(literals)):
         kind = "json"

@@ -177,7 +177,7 @@ ON_BY_DEFAULT: Mapping[str, str] = {  # their default is None, and the engine ma
     "async_scheduling": "0.14.0",
 }
 
-NEVER_IN_V1 = ("max_num_partial_prefills", "max_long_partial_prefills")
+NEVER_IN_V1 = ("max_num_partial_prefills", "max_long_partial_prefills", "logits_processor_pattern")
 V0_ONLY: Mapping[str, str] = {  # until before that release it made the V1 engine give way to V0
     "num_scheduler_steps": "0.10.1",
     **dict.fromkeys(("preemption_mode", "disable_async_output_proc", "scheduler_delay_factor", *NEVER_IN_V1), "0.11.0"),
@@ -193,6 +193,9 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 # What neither parser nor field says, and a class behind them does.
 CHOICES: Mapping[str, tuple[str, ...]] = {"optimization_level": ("0", "1", "2", "3")}
 OBJECTS = ("hf_overrides", "override_pooler_config")  # text for the parser, JSON for what reads it
+
+# Lists that the parser takes as one word with commas, too, and the class behind it does not since that release.
+APART: Mapping[str, str] = {"collect_detailed_traces": "0.10.2"}
 
 # A list that is looked into only with another flag.
 LOOKED_UP_WITH: Mapping[str, str] = {"tool_call_parser": "enable_auto_tool_choice"}
