@@ -209,6 +209,14 @@ SPECULATIVE: Mapping[str, str] = {
     "speculative_disable_by_batch_size": "disable_by_batch_size", "spec_decoding_acceptance_method": "",
 }  # fmt: skip
 
+# Methods of quantization that are refused since 0.14 unless they are allowed, and the release that has them no longer.
+LEAVING: Mapping[str, str] = {
+    **dict.fromkeys(("deepspeedfp", "hqq", "auto-round", "rtn"), "0.15.0"),
+    **dict.fromkeys(("bitblas", "gptq_marlin_24", "gptq_bitblas", "ipex"), "0.16.0"), "ptpc_fp8": "0.19.0",
+    **dict.fromkeys(("experts_int8", "petit_nvfp4"), "0.20.0"), "tpu_int8": "0.23.0", "fbgemm_fp8": "99",
+    "fp_quant": "99",
+}  # fmt: skip
+
 LEAST_CAPABILITY: Mapping[str, tuple[int, int]] = {
     "awq": (7, 5), "gptq": (6, 0), "gptq_marlin": (8, 0), "awq_marlin": (8, 0), "fp8": (7, 5), "fbgemm_fp8": (8, 0),
     "modelopt": (8, 9), "modelopt_fp4": (8, 0), "mxfp4": (8, 0), "experts_int8": (8, 0),

@@ -40,7 +40,7 @@ NEEDS: tuple[Need, ...] = (
     Need("per_request_spec_decode_metrics", _SPECULATION),
     Need("ray_workers_use_nsight", ("distributed_executor_backend",), ("ray",)),
     Need("mamba_ssu_algorithm", ("mamba_backend",), ("flashinfer",)),
-    Need("dcp_comm_backend", ("decode_context_parallel_size",), least=2, off=(None, "ag_rs")),
+    Need("dcp_comm_backend", ("decode_context_parallel_size",), least=2, until="0.29.0", off=(None, "ag_rs")),
     Need("offload_backend", ("offload_group_size",), least=1, off=(None, "auto", "uva")),
     Need("enable_mamba_cache_stochastic_rounding", ("mamba_ssm_cache_dtype",), ("float16",)),
     Need("profiler_config.capture_torch_profiler", ("profiler_config.profiler",), ("torch",)),

@@ -12,21 +12,12 @@ from dyno.units import format_bytes
 RULES = Rules()
 _CONFIG = "vllm/config of 0.32.0"
 _ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
-_CARDS_ONLY: Mapping[str, tuple[Value, ...]] = {
-    **dict.fromkeys(
-        (
-            "enable_sleep_mode",
-            "enable_cumem_allocator",
-            "enable_eplb",
-            "enable_trace_replay",
-            "enable_batch_sharded_sampling",
-            "enable_return_routed_experts",
-            "return_sampling_mask",
-        ),
-        (True,),
-    ),
-    "kda_prefill_backend": ("flashkda", "fused"),
-}
+_CARDS_ONLY: Mapping[str, tuple[str, tuple[Value, ...]]] = {  # since when the CPU engine refuses which values
+    **dict.fromkeys(("enable_sleep_mode", "enable_cumem_allocator", "enable_eplb", "enable_trace_replay",
+                     "enable_batch_sharded_sampling", "return_sampling_mask"), ("0.0.0", (True,))),
+    "enable_return_routed_experts": ("0.31.0", (True,)),
+    "kda_prefill_backend": ("0.0.0", ("flashkda", "fused")),
+}  # fmt: skip
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _FP8_WEIGHTS = ("fp8", "modelopt", "quark", "fbgemm_fp8")
 
@@ -115,9 +106,9 @@ def host_shm(case: Case) -> Iterator[Hit]:
 def not_on_cpu(case: Case) -> Iterator[Hit]:
     """Sleep mode and its allocator need CUDA's virtual memory, experts are balanced on cards only; the CPU engine
     ends with "... is not supported on current platform"."""
-    for name, refused in _CARDS_ONLY.items() if case.platform == "cpu" else ():
+    for name, (since, refused) in _CARDS_ONLY.items() if case.platform == "cpu" else ():
         item, value = case.item(name), case.value(name)
-        if item and case.flag(item) and value in refused:
+        if item and case.flag(item) and value in refused and case.known.since(since):
             what = item.written if value is True else f"{item.written} {value}"
             yield Hit(item, f"{what}: the CPU engine does not have it", "leave it out", Change(item))
 
