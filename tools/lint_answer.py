@@ -143,6 +143,12 @@ def apart(ask: Ask, case: dict[str, Any], clean: Mapping[str, str]) -> dict[str,
     return json.loads(text) if text else {"refused": "the process died"}
 
 
+def strays(folder: str) -> list[str]:
+    """Modules of vLLM that came from elsewhere than the sources that are asked, which stand first on the path."""
+    return [name for name, module in sorted(sys.modules.items()) if name.partition(".")[0] == "vllm"
+            and not (getattr(module, "__file__", None) or folder).startswith(folder)]  # fmt: skip
+
+
 def main() -> None:
     cases, model, out = sys.argv[1:4]
     clean = dict(os.environ)
@@ -153,6 +159,8 @@ def main() -> None:
     first = answer(ask, {"argv": [model]})  # what a first configuration imports is there for all others
     if first["refused"]:
         raise SystemExit(f"the plain command is refused: {first['refused']}")
+    if found := strays(os.environ.get("PYTHONPATH", "").partition(os.pathsep)[0]):
+        raise SystemExit(f"another vLLM answers: {', '.join(found[:5])}")
     told = json.loads(Path(cases).read_text(encoding="utf-8"))
     Path(out).write_text(json.dumps([apart(ask, case, clean) for case in told]), encoding="utf-8")
 
