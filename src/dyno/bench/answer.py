@@ -37,6 +37,7 @@ class Transcript:
     failure: str = ""
     alike_ns: "array[int]" = field(default_factory=lambda: array("q"))
     alike_bytes: int = 0  # of the chunks that are left out, about
+    late_ns: int | None = None  # how long the first content lay in the kernel, where it tells
 
     @property
     def heard_ns(self) -> int | None:
