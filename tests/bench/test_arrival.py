@@ -1,6 +1,7 @@
 """How late a first token was read, by the kernel's own time: what a client that was held up cannot know of itself."""
 
 import asyncio
+import socket
 import threading
 from time import perf_counter_ns
 
@@ -8,6 +9,7 @@ import pytest
 import uvloop
 from tests.bench.scripted import DONE, HEAD, chunked, event, playing, token, usage
 
+from dyno.bench import arrival
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.connection import Connection
 from dyno.bench.cost import unread_bytes
@@ -16,6 +18,20 @@ from dyno.bench.http import encode_post, parse_url
 HELD_MS = 60
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 ANSWER = chunked(ROLE, token(" a"), token(" b"), usage(1, 2), DONE)
+
+
+@pytest.fixture(autouse=True)
+def _stamping():
+    """The kernel begins to stamp some time after the first socket has asked for it, and stops after the last."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, arrival.TIMESTAMPS, 1)
+        peer, _ = server.accept()
+        with peer:
+            stamped = []
+            while not stamped:
+                peer.sendall(b"x")
+                stamped = asking.recvmsg(1, 64)[1]
+            yield
 
 
 def heard(pieces, watched: float = 1.0) -> Transcript:

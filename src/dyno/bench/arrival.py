@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from time import time_ns
 
-_TIMESTAMPS = 35  # SO_TIMESTAMPNS: the option, and the kind of the message that brings the time
+TIMESTAMPS = 35  # SO_TIMESTAMPNS: the option, and the kind of the message that brings the time
 _TIME = struct.Struct("qq")
 _ROOM = socket.CMSG_SPACE(_TIME.size)
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
@@ -39,7 +39,7 @@ class FirstRead(asyncio.BufferedProtocol):
                  late: Callable[[int], None]) -> None:  # fmt: skip
         self._transport, self._reader, self._late = transport, reader, late
         self._socket = _Borrowed(socket.AF_INET, socket.SOCK_STREAM, 0, number)
-        self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, TIMESTAMPS, 1)
         self._reads_left, self._came_ns = 0, 0
         self._error: ConnectionError | None = None  # what a look met; the transport does not meet it again
 
@@ -59,7 +59,7 @@ class FirstRead(asyncio.BufferedProtocol):
         except OSError:
             return _buffer
         for _, kind, message in messages:
-            if kind == _TIMESTAMPS:
+            if kind == TIMESTAMPS:
                 seconds, ns = _TIME.unpack(message)
                 self._came_ns = seconds * 1_000_000_000 + ns
         return _buffer
