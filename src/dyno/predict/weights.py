@@ -25,8 +25,8 @@ def allocated(nbytes: float) -> int:
 def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
     model = setup.model
-    exact = sum(group.count * _tensor_bytes(setup, group) for group in model.weights)
-    rounded = sum(group.count * allocated(_tensor_bytes(setup, group)) for group in model.weights)
+    exact = sum(group.count * tensor_bytes(setup, group) for group in model.weights)
+    rounded = sum(group.count * allocated(tensor_bytes(setup, group)) for group in model.weights)
     stored = _stored_bytes(setup) if model.stored and not setup.online else None
     leftover = _ONLINE_LEFTOVER * model.num_hidden_layers if setup.online else 0
     leftover += _expanding_bytes(setup)
@@ -48,7 +48,8 @@ def _expanding_bytes(setup: Setup) -> float:
     return sum(2 * group.parameters / setup.tensor_parallel for group in model.weights if group.rows == rows)
 
 
-def _tensor_bytes(setup: Setup, group: Weights) -> float:
+def tensor_bytes(setup: Setup, group: Weights) -> float:
+    """One tensor of a group on each card, its scales included."""
     elements = group.rows * group.columns / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
     return elements * (bits + group_bits) / 8 + (per_row * group.rows / _shards(setup, group))
