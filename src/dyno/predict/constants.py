@@ -68,7 +68,7 @@ HOPPER = Constants(
     machine_off=30 * MIB,
     graph_layer=0.226 * MIB,
     graph_split=1.59,
-    graph_off=0.1,
+    graph_off=0.15,
 )
 
 

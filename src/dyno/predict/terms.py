@@ -61,7 +61,7 @@ _REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and 
 _LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measured it yet
 _SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
-_GRAPHS_APART = 0.1  # of the logarithm, between models of one machine
+_GRAPHS_APART = 0.06  # of the logarithm, between models of one machine
 
 
 def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measured: Constants = HOPPER) -> Terms:
