@@ -47,7 +47,7 @@ def test_text_has_the_budget_the_grid_and_what_is_not_said(folder, capsys, monke
     text = capsys.readouterr().out
     assert "weights" in text
     assert "largest that fits: max_model_len 40,960" in text
-    assert "not predicted by this version" in text
+    assert "8 at once" in text
     assert "32,768" in text
 
 

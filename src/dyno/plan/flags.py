@@ -40,7 +40,8 @@ FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
     **dict.fromkeys(("gpu_memory_utilization", "kv_offloading_size"), _fraction),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
                      "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _switch),
-    **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config"), str),
+    **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config",
+                     "attention_backend", "performance_mode"), str),
 }  # fmt: skip
 VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER", "VLLM_USE_FLASHINFER_SAMPLER")
 _SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}

@@ -40,6 +40,7 @@ class Setup:
     blocks: int | None = None  # --num-gpu-blocks-override
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
+    attention_backend: str = ""  # none: the release's own choice
     flashinfer_sampler: bool = False
 
     @property
@@ -108,6 +109,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         blocks=_int(flags, "num_gpu_blocks_override", 0) or None,
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
         auto_fit=length < 1,
+        attention_backend=str(flags.get("attention_backend", "")).upper(),
         flashinfer_sampler=card is not None and _flashinfer_sampler(env, release),
     )
 
@@ -143,6 +145,8 @@ def _batch(flags: Mapping[str, FlagValue], release: Release, card: Card | None, 
         tokens = 16384
     if card is None:
         tokens, sequences = 2048, 128
+    if flags.get("performance_mode") == "throughput":
+        tokens, sequences = 2 * tokens, 2 * sequences
     asked_tokens, asked_sequences = _int(flags, "max_num_batched_tokens", 0), _int(flags, "max_num_seqs", 0)
     sequences = asked_sequences or sequences
     tokens = asked_tokens or min(tokens, sequences * length)

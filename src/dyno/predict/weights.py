@@ -13,7 +13,7 @@ from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
 
-_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 checkpoints in 16 bits unless it is told not to
+ELEMENT_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 in 16 bits unless it is told not to
 _MAX_SPLIT, _LIMITED_SINCE = 20 * MIB, (0, 21)
 _FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt")
 _DEEP_GEMM, _VENDORED_SINCE = 32 * MIB, (0, 20)  # its cuBLASLt workspace; part of vLLM's wheel
@@ -36,21 +36,23 @@ def allocated(nbytes: float) -> int:
 
 def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
-    described = sum(group.count * _tensor_bytes(setup, group) for group in setup.model.weights)
+    described = sum(group.count * tensor_bytes(setup, group) for group in setup.model.weights)
     more = _stored_bytes(setup) - described if setup.model.stored and not setup.online else 0
     return round(_loaded_bytes(setup) + more + _expanding_bytes(setup))
 
 
 def _loaded_bytes(setup: Setup) -> int:
     """Torch's allocated bytes by the model's shape, once loading has given back what it no longer needs."""
-    tensors = tuple(
-        _Tensors(group.role, group.count, _tensor_bytes(setup, group),
-                 _BYTES * group.rows * group.columns / _shards(setup, group) if setup.online and not group.kept else 0)
-        for group in setup.model.weights
-    )  # fmt: skip
+    tensors = tuple(_tensors(setup, group) for group in setup.model.weights)
     workspace = _DEEP_GEMM if _deep_gemm(setup) else 0
     limit = _MAX_SPLIT if setup.release >= _LIMITED_SINCE else None
     return _load(tensors, setup.model.num_hidden_layers, _rotary_tables(setup.model), workspace, limit)
+
+
+def _tensors(setup: Setup, group: Weights) -> _Tensors:
+    whole = ELEMENT_BYTES * group.rows * group.columns / _shards(setup, group)
+    made = setup.online and not group.kept
+    return _Tensors(group.role, group.count, tensor_bytes(setup, group), whole if made else 0)
 
 
 @lru_cache(maxsize=256)
@@ -101,7 +103,7 @@ def _rotary_tables(model: ModelSpec) -> tuple[float, ...]:
     if not model.rotary_dim:
         return ()
     tables = 2 if model.rotary_dim > model.head_dim and not model.uses_mla else 1  # windows have one of their own
-    return (model.max_position_embeddings * model.rotary_dim * _BYTES / tables,) * tables
+    return (model.max_position_embeddings * model.rotary_dim * ELEMENT_BYTES / tables,) * tables
 
 
 def _deep_gemm(setup: Setup) -> bool:
@@ -122,7 +124,8 @@ def _expanding_bytes(setup: Setup) -> float:
     return sum(2 * group.parameters / setup.tensor_parallel for group in model.weights if group.rows == rows)
 
 
-def _tensor_bytes(setup: Setup, group: Weights) -> float:
+def tensor_bytes(setup: Setup, group: Weights) -> float:
+    """One tensor of a group on each card, its scales included."""
     elements = group.rows * group.columns / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
     return elements * (bits + group_bits) / 8 + (per_row * group.rows / _shards(setup, group))
@@ -130,7 +133,7 @@ def _tensor_bytes(setup: Setup, group: Weights) -> float:
 
 def _width(setup: Setup, group: Weights) -> tuple[float, float, float]:
     """Bits of a weight, bytes of scale a row, bits of shared scale (and zero) a weight."""
-    plain = 8.0 * _BYTES
+    plain = 8.0 * ELEMENT_BYTES
     if group.kept:
         return plain, 0, 0
     if setup.online:
