@@ -1,4 +1,4 @@
-"""aiconfigurator's own predictions of rows of its silicon_sample.csv; run by public_rows.py in an environment of its own.
+"""aiconfigurator's predictions of rows of its silicon_sample.csv; public_rows.py runs it in an environment of its own.
 
 Rows as JSON on stdin, [TTFT ms, TPOT ms] or null for each as JSON on stdout.
 """
@@ -11,6 +11,17 @@ import sys
 from aiconfigurator.cli.api import cli_estimate
 
 logging.disable(logging.CRITICAL)
+# Its own errors are of these kinds: tables without an entry, shapes that do not divide, memory that lacks.
+NO_ANSWER = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    SystemExit,
+    TypeError,
+    ValueError,
+)
 
 
 def asked(row: dict) -> list[float] | None:
@@ -19,7 +30,7 @@ def asked(row: dict) -> list[float] | None:
     modes = {name: row[name] for name in ("gemm_quant_mode", "moe_quant_mode") if row[name]}
     try:
         told = cli_estimate(row["model_path"], row["system"], backend_name="vllm", **numbers, **modes)
-    except (Exception, SystemExit):  # whatever it raises, it has no answer
+    except NO_ANSWER:
         return None
     return [float(told.ttft), float(told.tpot)]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, median
 
-from latency import Measured, checked, dtype_of, offs_of
+from latency import Measured, checked, dtype_of
 
 from dyno.engine.args import EngineArgs
 from dyno.errors import InputError
@@ -29,7 +29,7 @@ from dyno.hardware.gpus import find_card
 from dyno.model.config import parse_config
 from dyno.plan.observed import parse_release
 from dyno.predict.calibrate import Point, calibrate
-from dyno.predict.latency import Run, reasons_unserved
+from dyno.predict.latency import Run, reasons_unserved, simulated
 from dyno.predict.memory import predict_memory, reasons_against
 from dyno.predict.rates import generic
 from dyno.predict.scheduler import Asked, Demand
@@ -44,7 +44,7 @@ CONFIGS = {"meta-llama/Llama-3.1-70B": "meta-llama--Meta-Llama-3.1-70B",
 QUANTIZED = {"fp8": {"quant_method": "modelopt"}, "fp4": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}
 ASSUMED = "0.18"  # where a row names no release
 SHORTEST = 0.8
-REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 1024, 12
+REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 256, 12
 ASK = Path(__file__).with_name("ask_aiconfigurator.py")
 
 
@@ -65,13 +65,13 @@ def measured(row: dict[str, str], wheel: zipfile.ZipFile) -> Measured | None:
     if row["system"] not in CARDS or row["attention_dp_size"] not in ("", "1") or int(row["moe_ep_size"] or 1) > 1:
         return None
     name = CONFIGS.get(row["model_path"], row["model_path"].replace("/", "--"))
-    config = json.loads(wheel.read(f"{PACKAGE}/model_configs/{name}_config.json"))
-    if row["precision"] in QUANTIZED and "quantization_config" not in config:
-        config["quantization_config"] = QUANTIZED[row["precision"]]
+    fields = json.loads(wheel.read(f"{PACKAGE}/model_configs/{name}_config.json"))
+    if row["precision"] in QUANTIZED and "quantization_config" not in fields:
+        fields["quantization_config"] = QUANTIZED[row["precision"]]
     number = int(row["batch_size"])
     length = int(row["isl"]) + int(row["osl"])
     try:
-        model = parse_config(config, row["model_path"], where=name, path=None, has_weights=False)
+        model = parse_config(fields, row["model_path"], where=name, path=None, has_weights=False)
         if not model.caches:
             return None
         flags = (("tensor_parallel_size", int(row["tp_size"])), ("max_model_len", max(length, 2048)))
@@ -85,16 +85,19 @@ def measured(row: dict[str, str], wheel: zipfile.ZipFile) -> Measured | None:
         return None
     told = {"ttft": float(row["silicon_ttft_ms"]), "tpot": float(row["silicon_tpot_ms"])}
     group = (row["model_path"], CARDS[row["system"]])
-    return Measured(Point(row["id"], Run(setup, memory.blocks, demand), told), group, f"{dtype_of(setup)} x{row['tp_size']}",
-                    f"{row['isl']}+{row['osl']}x{number}")  # fmt: skip
+    config, load = f"{dtype_of(setup)} x{row['tp_size']}", f"{row['isl']}+{row['osl']}x{number}"
+    return Measured(Point(row["id"], Run(setup, memory.blocks, demand), told), group, config, load)
 
 
 def load_of(input_len: int, output_len: int, clients: int) -> Demand:
     """Lengths from four fifths of what is named to all of it, as the benchmark behind the rows draws them."""
     drawn = Random(0)
     number = max(2 * clients, min(REQUESTS * clients, MOST_REQUESTS))
-    return Demand(tuple(Asked(round(input_len * drawn.uniform(SHORTEST, 1)), round(output_len * drawn.uniform(SHORTEST, 1)))
-                        for _ in range(number)), clients)  # fmt: skip
+
+    def length(longest: int) -> int:
+        return round(longest * drawn.uniform(SHORTEST, 1))
+
+    return Demand(tuple(Asked(length(input_len), length(output_len)) for _ in range(number)), clients)
 
 
 def calibrating(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
@@ -114,8 +117,10 @@ def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
         known = generic(test[0].point.run.setup.card)
         fitted = calibrate([each.point for each in calibrating(group, points)], known)
         for name, rates in (("uncalibrated", known), ("calibrated", fitted)):
-            for off in offs_of(test, checked(test, rates)):
-                found[name][off.measured.point.id][off.figure] = off.predicted
+            checked(test, rates)
+            for each in test:
+                if figures := simulated(each.point.run, rates.rates):
+                    found[name][each.point.id] = figures.medians()
     return found
 
 
