@@ -9,7 +9,7 @@ from dyno.model.spec import CacheLayers, ModelSpec, Weights
 from dyno.predict import kv_cache
 from dyno.predict.rates import Rates
 from dyno.predict.setup import Setup
-from dyno.predict.weights import element_bytes, tensor_bytes
+from dyno.predict.weights import ELEMENT_BYTES, tensor_bytes
 
 _SMOOTH = 3.5  # of the maximum of computing and reading, which overlap but not wholly
 _NOMINAL_CPU = (50e9, 1e12)  # bytes a second, FLOP/s: what a CPU's rates are shares of
@@ -121,7 +121,7 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
     launching = model.num_hidden_layers * rates.eager_s * (1.0 if setup.eager else _PIECEWISE)
     moved = model.num_hidden_layers * (_MOVED_HIDDEN * model.hidden_size + _MOVED_MLP * _width(model) / tp)
     return Costs(
-        stream_s=(_bytes(setup, dense) + head * element_bytes(model.dtype)) / streaming,
+        stream_s=(_bytes(setup, dense) + head * ELEMENT_BYTES) / streaming,
         token_s=_gemm_s(setup, rates, dense),
         head_s=2 * head / (flops * rates.gemm),
         experts_s=_bytes(setup, experts) / (streaming * _EXPERTS),
