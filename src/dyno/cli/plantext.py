@@ -106,7 +106,7 @@ def _latency(latency: Latency) -> list[str]:
                 f"{spread.p90:.4g}, 99 % within {spread.p99:.4g}")  # fmt: skip
 
     spreads = [(name, spread) for name in ("ttft", "tpot", "e2el") if (spread := latency.of(name)) is not None]
-    rests = f"fitted on {len(latency.fitted_on)} points" if latency.fitted_on else "generic rates"
+    rests = f"fitted on {len(latency.fitted_on)} points of such a card" if latency.fitted_on else "generic rates"
     again = f", {latency.preemptions} times a request is thrown out for lack of KV cache" if latency.preemptions else ""
     return [*(line(name, spread) for name, spread in spreads),
             f"output {latency.output_throughput:>10,.0f} tokens/s ({latency.output_throughput_low:,.0f} to "

@@ -90,7 +90,8 @@ def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
         return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
                 "that were measured there (--observed)",)  # fmt: skip
     if not known.fitted_on:
-        return ("latencies rest on what is published of such cards: no point of this one was measured yet",)
+        rests = f"{len(known.constants_on)} points measured on one H200" if known.constants_on else "what is published"
+        return (f"latencies rest on {rests}: no point of this machine was measured yet (a study, or --observed)",)
     return ()
 
 
