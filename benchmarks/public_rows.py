@@ -44,6 +44,7 @@ CONFIGS = {"meta-llama/Llama-3.1-70B": "meta-llama--Meta-Llama-3.1-70B",
 QUANTIZED = {"fp8": {"quant_method": "modelopt"}, "fp4": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}
 ASSUMED = "0.18"  # where a row names no release
 SHORTEST = 0.8
+FEW_CLIENTS = 32
 REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 256, 12
 ASK = Path(__file__).with_name("ask_aiconfigurator.py")
 
@@ -101,8 +102,12 @@ def load_of(input_len: int, output_len: int, clients: int) -> Demand:
 
 
 def calibrating(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
-    """At most twelve rows of other models on the same card, spread over what there is by model, cards and clients."""
-    others = [each for each in points if each.group != test and each.group[1] == test[1]]
+    """At most twelve rows of other models on the same card, spread over what there is by model, cards and clients.
+
+    Those of many clients take long, to measure as to simulate.
+    """
+    others = [each for each in points if each.group != test and each.group[1] == test[1]
+              and (each.point.run.demand.clients or 0) <= FEW_CLIENTS]  # fmt: skip
     others.sort(key=lambda each: (each.group, each.config, each.load, each.point.run.demand.clients or 0))
     if len(others) <= MOST_CALIBRATING:
         return others
