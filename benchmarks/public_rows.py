@@ -45,7 +45,7 @@ QUANTIZED = {"fp8": {"quant_method": "modelopt"}, "fp4": {"quant_method": "model
 ASSUMED = "0.18"  # where a row names no release
 SHORTEST = 0.8
 FEW_CLIENTS = 32
-REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 256, 12
+REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 1280, 12
 ASK = Path(__file__).with_name("ask_aiconfigurator.py")
 
 
@@ -114,18 +114,23 @@ def calibrating(test: tuple[str, str], points: Sequence[Measured]) -> list[Measu
     return [others[round(place * (len(others) - 1) / (MOST_CALIBRATING - 1))] for place in range(MOST_CALIBRATING)]
 
 
+def only_tpot(point: Point) -> Point:
+    """The rows tell means: of TPOT that is the median as well, of TTFT it is mostly the first wave."""
+    return Point(point.id, point.run, {"tpot": point.told["tpot"]})
+
+
 def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
     """By row and figure what is predicted, for each way of knowing."""
     found: dict[str, dict[str, dict[str, float]]] = {"uncalibrated": defaultdict(dict), "calibrated": defaultdict(dict)}
     for group in sorted({each.group for each in points}):
         test = [each for each in points if each.group == group]
         known = generic(test[0].point.run.setup.card)
-        fitted = calibrate([each.point for each in calibrating(group, points)], known)
+        fitted = calibrate([only_tpot(each.point) for each in calibrating(group, points)], known)
         for name, rates in (("uncalibrated", known), ("calibrated", fitted)):
             checked(test, rates)
             for each in test:
                 if figures := simulated(each.point.run, rates.rates):
-                    found[name][each.point.id] = figures.medians()
+                    found[name][each.point.id] = {"ttft": fmean(figures.ttft_ms), "tpot": fmean(figures.tpot_ms)}
     return found
 
 
@@ -163,7 +168,9 @@ def main(words: Sequence[str]) -> int:
     print(f"{len(points)} of {len(rows)} rows have an answer; errors are means (medians)", file=sys.stderr)
     ways = score(points)
     if "--aiconfigurator" in words:
-        ways["aiconfigurator"] = ask(words[words.index("--aiconfigurator") + 1], rows)
+        answered = {each.point.id for each in points}
+        python = words[words.index("--aiconfigurator") + 1]
+        ways["aiconfigurator"] = ask(python, [row for row in rows if row["id"] in answered])
     if "--each" in words:
         for each in points:
             print(each.point.id, each.point.told, *(told.get(each.point.id) for told in ways.values()))
