@@ -300,8 +300,8 @@ def main(words: Sequence[str]) -> int:
     rank, reached = spearman(found["calibrated"])
     if rank is not None and reached is not None:
         raw, _ = spearman(found["calibrated"], alike=1e-9)
-        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f} where what differs "
-              f"by less than {ALIKE:.0%} shares a rank, else {raw:.2f}")  # fmt: skip
+        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f} where what "
+              f"differs by less than {ALIKE:.0%} shares a rank, else {raw:.2f}")  # fmt: skip
         print(f"the first choice reaches {reached:.1%} of the best measured, at least")
     missed = gate(found)
     for text in missed:
