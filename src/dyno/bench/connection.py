@@ -6,6 +6,7 @@ an answer ends, and kept to be read when there is time. When to send is not deci
 """
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from random import random
@@ -19,6 +20,7 @@ from dyno.bench.arrival import FirstRead
 from dyno.bench.http import ResponseReader
 
 _UNANSWERED, _RESET = "closed without an answer", "connection reset"
+NO_MORE_FILES = "too many open files in the load generator; ask for fewer connections, or raise `ulimit -n`"
 STALE = (_UNANSWERED, _RESET)  # how an idle connection fails that its server had closed
 _NONE: dict[int, bytes] = {}
 
@@ -133,6 +135,8 @@ def failure_kind(error: Exception) -> str:
             return "no connection in time"
         case ssl.SSLError():
             return f"TLS failed ({error.reason or error})"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return NO_MORE_FILES
         case OSError(strerror=str(reason)):
             return reason
         case _:

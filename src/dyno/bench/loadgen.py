@@ -13,7 +13,7 @@ from time import perf_counter_ns
 import uvloop
 
 from dyno.bench.answer import Transcript
-from dyno.bench.connection import STALE, Connection, failure_kind
+from dyno.bench.connection import NO_MORE_FILES, STALE, Connection, failure_kind
 from dyno.bench.cost import NOT_LOOKED_AT, ClientCost, Meter
 from dyno.bench.http import Endpoint
 from dyno.bench.pace import Timer
@@ -83,7 +83,9 @@ class Loop:
         try:
             connections = await asyncio.gather(*(self._open() for _ in range(self._pace.clients)))
         except OSError as error:
-            raise DynoError(f"{self._endpoint.url}: {failure_kind(error)}; is the server running?") from error
+            kind = failure_kind(error)
+            advice = "" if kind == NO_MORE_FILES else "; is the server running?"
+            raise DynoError(f"{self._endpoint.url}: {kind}{advice}") from error
         prober = None
         if probe is not None:
             with contextlib.suppress(OSError):

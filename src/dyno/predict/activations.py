@@ -39,7 +39,7 @@ def layer_bytes(setup: Setup, *, profiling: bool = True) -> int:
     widest = [2 * model.hidden_size, queries]  # residual and normed input, attention's output
     moments = [_attention(setup, profiling)]
     if model.intermediate_size:
-        moments.append(_rows(setup, *widest, 2 * model.intermediate_size // tp, model.intermediate_size // tp))
+        moments.append(_mlp(setup))
     if model.num_experts:
         router = allocated(setup.max_num_batched_tokens * model.num_experts * 4)
         moments.append(_rows(setup, *widest, model.hidden_size) + router)
@@ -96,6 +96,15 @@ def context_tokens(setup: Setup) -> int:
     """MLACommonMetadataBuilder.determine_chunked_prefill_workspace_size."""
     pages = setup.max_num_seqs * setup.block_size
     return max(min(max(8 * setup.max_model_len, 4 * pages), _MLA_WORKSPACE_TOKENS), pages)
+
+
+def _mlp(setup: Setup) -> int:
+    """Both sums, attention's output, gate and up, and their product; compiled code hands FP8 layers theirs in FP8."""
+    model, tp = setup.model, setup.tensor_parallel
+    read = (model.hidden_size, model.intermediate_size // tp)
+    narrow = 1 if _fp8(setup) and not setup.eager else _BYTES
+    wide = (model.hidden_size, model.num_attention_heads * model.head_dim // tp, 2 * model.intermediate_size // tp)
+    return _rows(setup, *wide) + sum(allocated(setup.max_num_batched_tokens * width * narrow) for width in read)
 
 
 def _attention(setup: Setup, profiling: bool) -> int:

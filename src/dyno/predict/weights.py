@@ -26,7 +26,7 @@ class _Tensors:
     role: Role
     count: int
     nbytes: float
-    full_bytes: float
+    full_bytes: float = 0
 
 
 def allocated(nbytes: float) -> int:
@@ -43,16 +43,19 @@ def weights_bytes(setup: Setup) -> int:
 
 def _loaded_bytes(setup: Setup) -> int:
     """Torch's allocated bytes by the model's shape, once loading has given back what it no longer needs."""
-    tensors = tuple(_tensors(setup, group) for group in setup.model.weights)
+    tensors = tuple(tensors for group in setup.model.weights for tensors in _tensors(setup, group))
     workspace = _DEEP_GEMM if _deep_gemm(setup) else 0
     limit = _MAX_SPLIT if setup.release >= _LIMITED_SINCE else None
     return _load(tensors, setup.model.num_hidden_layers, _rotary_tables(setup.model), workspace, limit)
 
 
-def _tensors(setup: Setup, group: Weights) -> _Tensors:
-    whole = ELEMENT_BYTES * group.rows * group.columns / _shards(setup, group)
-    made = setup.online and not group.kept
-    return _Tensors(group.role, group.count, tensor_bytes(setup, group), whole if made else 0)
+def _tensors(setup: Setup, group: Weights) -> Iterator[_Tensors]:
+    """A group's, and its scales, which are tensors of their own."""
+    nbytes, scales = _parts(setup, group)
+    full = ELEMENT_BYTES * group.rows * group.columns / _shards(setup, group)
+    yield _Tensors(group.role, group.count, nbytes, full if setup.online and not group.kept else 0)
+    if scales:
+        yield _Tensors(group.role, group.count, scales)
 
 
 @lru_cache(maxsize=256)
@@ -71,9 +74,9 @@ def _load(
             pool.take(one.nbytes)
     for one in _in_order(tensors, depth):
         if one.full_bytes:
-            whole = pool.take(one.full_bytes)
+            full = pool.take(one.full_bytes)
             pool.take(one.nbytes)
-            pool.give(whole)
+            pool.give(full)
     return pool.allocated_bytes
 
 
@@ -126,9 +129,14 @@ def _expanding_bytes(setup: Setup) -> float:
 
 def tensor_bytes(setup: Setup, group: Weights) -> float:
     """One tensor of a group on each card, its scales included."""
-    elements = group.rows * group.columns / _shards(setup, group)
+    return sum(_parts(setup, group))
+
+
+def _parts(setup: Setup, group: Weights) -> tuple[float, float]:
+    """The tensor itself, and its scales, which are another."""
+    rows = group.rows / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
-    return elements * (bits + group_bits) / 8 + (per_row * group.rows / _shards(setup, group))
+    return rows * group.columns * bits / 8, rows * (per_row + group.columns * group_bits / 8)
 
 
 def _width(setup: Setup, group: Weights) -> tuple[float, float, float]:
@@ -138,7 +146,8 @@ def _width(setup: Setup, group: Weights) -> tuple[float, float, float]:
         return plain, 0, 0
     if setup.online:
         blocks = 32 / 128**2 if "block" in setup.online else 0
-        return (8, 0 if blocks else 4, blocks) if "fp8" in setup.online or "int8" in setup.online else (plain, 0, 0)
+        rows = 4 if "ptpc" in setup.online or "channel" in setup.online else 0
+        return (8, rows, blocks) if "fp8" in setup.online or "int8" in setup.online else (plain, 0, 0)
     how = setup.model.quantized
     if how is None or group.role not in how.roles:
         return plain, 0, 0
