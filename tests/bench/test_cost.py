@@ -70,6 +70,13 @@ def test_the_worst_loop_of_several_speaks_for_all() -> None:
     assert worst([idle, busy, ClientCost()]) == ClientCost(9.0, 10.0, (9.0,), 0.2, (0.5,))
 
 
+def test_what_it_did_is_told_in_a_few_numbers_and_of_nothing_there_is_none() -> None:
+    assert ClientCost(3.0, 6.0, (1.0, 2.0), 0.001, (0.1, 0.2, 0.9)).told() == {
+        "cpu_share": 0.5, "loop_lag_ms": 1.5, "backlog_ms": 1.0, "first_late_ms": pytest.approx(0.4),
+        "first_late_ms.p50": 0.2}  # fmt: skip
+    assert set(ClientCost().told().values()) == {None}
+
+
 class TestSlowClient:
     """The same load on the same engine: a client stopped every other 50 ms voids it, one left alone does not."""
 

@@ -7,6 +7,7 @@ import termios
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter_ns, thread_time_ns
 
 from dyno.bench.pace import Timer
@@ -31,6 +32,17 @@ class ClientCost:
     loop_lag_ms: Sequence[float] = ()
     backlog_s: float | None = None
     first_late_ms: Sequence[float] = ()
+
+    def told(self) -> dict[str, float | None]:
+        """As a raw file's header tells it: the mean of each, and of first tokens the median, too."""
+        lags, firsts = (values or None for values in (self.loop_lag_ms, self.first_late_ms))
+        return {
+            "cpu_share": self.cpu_s / self.wall_s if self.wall_s else None,
+            "loop_lag_ms": lags and _mean(lags),
+            "backlog_ms": None if self.backlog_s is None else self.backlog_s * 1e3,
+            "first_late_ms": firsts and _mean(firsts),
+            "first_late_ms.p50": firsts and median(firsts),
+        }
 
 
 NOT_LOOKED_AT = ClientCost()

@@ -111,7 +111,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
             "extras": extras, "counted": asdict(counted), "reconciled": reconciled, "void": void,
-            **(told or {})}, gauges)  # fmt: skip
+            "client": sent.cost.told(), **(told or {})}, gauges)  # fmt: skip
     return Measurement(records, counted, gauges, void, reconciled)
 
 
