@@ -57,10 +57,7 @@ def main() -> None:
 
 def load(path: Path) -> dict[str, Catalog]:
     """The catalogs that a data file holds, none when there is no file."""
-    if not path.exists():
-        return {}
-    catalog_releases.DATA = path
-    return {version: catalog_releases.release(version) for version in catalog_releases.releases()}
+    return catalog_releases.catalogs(path.read_bytes()) if path.exists() else {}
 
 
 def changes(known: Mapping[str, Catalog], version: str) -> list[str]:

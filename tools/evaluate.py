@@ -4,332 +4,15 @@ Only what building a parser and a table takes is understood: names, literals, ca
 sources, comprehensions, if, for, try. Whatever else turns up is an `Unknown`, which every operation leaves unknown.
 """
 
-import argparse
 import ast
-import builtins
-import dataclasses
-import enum
-import json
 import operator
-import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-
-class Unknown:
-    """What cannot be told from the sources; it is false, empty, equal to nothing, and so is all that comes of it."""
-
-    def __init__(self, name: str, sources: "Sources | None" = None) -> None:
-        self.name, self.sources = name, sources
-
-    def attribute(self, name: str) -> object:
-        whole = f"{self.name}.{name}"
-        return self.sources.outside(whole) if self.sources else Unknown(whole)
-
-    def __call__(self, *_args: object, **_kwargs: object) -> "Unknown":
-        return self
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __contains__(self, _item: object) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Raised(Exception):
-    """An exception of a class that only the sources know."""
-
-
-class _Return(Exception):
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """A member of an enumeration."""
-
-    name: str
-    value: object
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """A field of a dataclass: `default` is MISSING where it has none, `limits` is what `Field(ge=...)` says."""
-
-    name: str
-    type: object
-    default: object
-    default_factory: object
-    limits: Mapping[str, object]
-    doc: str
-    init: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class FieldCall:
-    """What `field(...)` or pydantic's `Field(...)` made."""
-
-    given: Mapping[str, object]
-
-    @property
-    def default(self) -> object:
-        return self.given.get("default", dataclasses.MISSING)
-
-    @property
-    def default_factory(self) -> object:
-        return self.given.get("default_factory", dataclasses.MISSING)
-
-
-@dataclasses.dataclass(eq=False)
-class Function:
-    """A function of the sources; called, its body is evaluated."""
-
-    node: ast.FunctionDef | ast.Lambda
-    scope: "Scope"
-    bound: tuple[object, ...] = ()
-    owner: "Class | None" = None
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        inner = Scope(self.scope.module, self.scope, owner=self.owner)
-        positional = [*self.bound, *args]
-        spec = self.node.args
-        names = [arg.arg for arg in (*spec.posonlyargs, *spec.args)]
-        defaults = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
-        defaults |= {arg.arg: node for arg, node in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if node}
-        given = dict(zip(names, positional, strict=False)) | kwargs
-        for name in (*names, *(arg.arg for arg in spec.kwonlyargs)):
-            if name in given:
-                inner.names[name] = given[name]
-            elif name in defaults:
-                inner.names[name] = self.scope.value(defaults[name])
-            else:
-                inner.names[name] = Unknown(name)
-        if spec.vararg:
-            inner.names[spec.vararg.arg] = tuple(positional[len(names) :])
-        if spec.kwarg:
-            inner.names[spec.kwarg.arg] = {k: v for k, v in kwargs.items() if k not in inner.names}
-        inner.first = inner.names.get(names[0]) if names else None
-        if isinstance(self.node, ast.Lambda):
-            return inner.value(self.node.body)
-        try:
-            inner.run(self.node.body)
-        except _Return as done:
-            return done.value
-        return inner.yielded
-
-
-@dataclasses.dataclass(eq=False)
-class Class:
-    """A class of the sources."""
-
-    node: ast.ClassDef
-    module: "Module"
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @cached_property
-    def scope(self) -> "Scope":
-        """Its body's names, before the module's."""
-        inner = Scope(self.module, self.module.scope)
-        inner.body_of = self
-        return inner
-
-    @cached_property
-    def bases(self) -> list[object]:
-        return [self.module.scope.value(base) for base in self.node.bases]
-
-    @cached_property
-    def line(self) -> "list[Class]":
-        """Itself and all classes above it, nearest first."""
-        above = [each for base in self.bases if isinstance(base, Class) for each in base.line]
-        return [self, *dict.fromkeys(above)]
-
-    def inherits(self, name: str) -> bool:
-        """Whether a class of this name is among those above it, also one outside the sources."""
-        outside = (base for each in self.line for base in each.bases if not isinstance(base, Class))
-        return any(name == str(getattr(base, "__name__", base)).rpartition(".")[2] for base in outside) or any(
-            each.name == name for each in self.line[1:]
-        )
-
-    @cached_property
-    def is_enum(self) -> bool:
-        return any(self.inherits(name) for name in ("Enum", "IntEnum", "StrEnum"))
-
-    @cached_property
-    def is_dataclass(self) -> bool:
-        names = {str(n.attr if isinstance(n, ast.Attribute) else getattr(n, "id", ""))
-                 for each in self.line for d in each.node.decorator_list
-                 for n in [d.func if isinstance(d, ast.Call) else d]}  # fmt: skip
-        return bool(names & {"dataclass", "config"})
-
-    @cached_property
-    def members(self) -> dict[str, Member]:
-        found = {}
-        for node in self.node.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                name = node.targets[0].id
-                value = self.scope.value(node.value)
-                found[name] = Member(name, name.lower() if isinstance(value, Unknown) else value)
-        return {name: member for name, member in found.items() if not name.startswith("_")}
-
-    @cached_property
-    def fields(self) -> dict[str, Field]:
-        found: dict[str, Field] = {}
-        for each in reversed(self.line):
-            body = each.node.body
-            for node, after in zip(body, [*body[1:], None], strict=True):
-                is_field = isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)
-                if is_field and isinstance(node.target, ast.Name):
-                    found[node.target.id] = each.field(node, after)
-        return found
-
-    def field(self, node: ast.AnnAssign, after: ast.stmt | None) -> Field:
-        assert isinstance(node.target, ast.Name)
-        is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        doc = str(after.value.value) if is_doc else ""  # type: ignore[union-attr]
-        given = self.scope.value(node.value) if node.value else dataclasses.MISSING
-        hint = self.scope.hint(node.annotation)
-        limits: Mapping[str, object] = {}
-        default, factory, init = given, dataclasses.MISSING, True
-        if isinstance(given, FieldCall):
-            limits, init = given.given, given.given.get("init") is not False
-            default, factory = given.default, given.default_factory
-        elif isinstance(given, Field):
-            default, factory, limits = given.default, given.default_factory, given.limits
-        return Field(node.target.id, hint, default, factory, limits, doc, init)
-
-    def attribute(self, name: str) -> object:
-        if name in ("__name__", "__qualname__"):
-            return self.name
-        if name == "__doc__":
-            return ast.get_docstring(self.node) or ""
-        if name == "__module__":
-            return self.module.name
-        if name == "__members__":
-            return self.members
-        if self.is_enum and name in self.members:
-            return self.members[name]
-        return next((v for each in self.line for v in [each.own(name, self)] if v is not _ABSENT), Unknown(name))
-
-    def own(self, name: str, bound: "Class") -> object:
-        """What the class itself has under a name."""
-        for node in self.node.body:
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                kinds = {getattr(each, "id", "") for each in node.decorator_list}
-                return Function(node, self.module.scope, (bound,) if "classmethod" in kinds else (), self)
-        return self.value_of(name)
-
-    def value_of(self, name: str) -> object:
-        """What its body assigns to a name."""
-        for node in self.node.body:
-            if isinstance(node, ast.Assign) and name in [getattr(t, "id", "") for t in node.targets]:
-                return self.scope.value(node.value)
-            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == name and node.value:
-                value = self.scope.value(node.value)
-                return value.default if isinstance(value, FieldCall) else value
-        return _ABSENT
-
-    def __call__(self, *_args: object, **_kwargs: object) -> Unknown:
-        return Unknown(f"{self.name}()")
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self.members.values() if self.is_enum else ())
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-_ABSENT = Unknown("absent")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Super:
-    owner: Class
-    first: object
-
-    def attribute(self, name: str) -> object:
-        bound = self.first if isinstance(self.first, Class) else self.owner
-        above = self.owner.line[1:]
-        return next((v for each in above for v in [each.own(name, bound)] if v is not _ABSENT), Unknown(name))
-
-
-class Module:
-    """One file of the sources; what its names stand for is evaluated when asked."""
-
-    def __init__(self, name: str, is_package: bool, text: str, sources: "Sources") -> None:
-        self.name, self.is_package, self.sources = name, is_package, sources
-        self.tree = ast.parse(text)
-        self.scope = Scope(self)
-        self.bindings: dict[str, ast.stmt] = {}
-        self.values: dict[str, object] = {}
-        self._index(self.tree.body)
-
-    def _index(self, body: list[ast.stmt]) -> None:
-        for node in body:
-            if isinstance(node, ast.If):
-                if not _is_typing_only(node.test):
-                    self._index(node.body)
-                self._index(node.orelse)
-            elif isinstance(node, ast.Try):
-                for handler in node.handlers:
-                    self._index(handler.body)
-                self._index(node.body)
-            else:
-                self.bindings |= dict.fromkeys(_bound_names(node), node)
-
-    def get(self, name: str) -> object:
-        """What a name of the module stands for, `_ABSENT` when it has no such name."""
-        if name in self.values:
-            return self.values[name]
-        node = self.bindings.get(name)
-        if node is None:
-            inner = self.sources.module(f"{self.name}.{name}") if self.is_package else None
-            return inner if inner else _ABSENT
-        self.values[name] = Unknown(name)  # a name that stands for itself
-        self.values[name] = self._evaluate(name, node)
-        return self.values[name]
-
-    def _evaluate(self, name: str, node: ast.stmt) -> object:
-        if isinstance(node, ast.FunctionDef):
-            return self.sources.wrapped(Function(node, self.scope))
-        if isinstance(node, ast.ClassDef):
-            return Class(node, self)
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            return self.imported(name, node)
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-            value = self.scope.value(node.value)
-            if isinstance(target, ast.Tuple) and isinstance(value, tuple | list):
-                return dict(zip([getattr(e, "id", "") for e in target.elts], value, strict=False)).get(name, _ABSENT)
-            return value
-        return self.scope.value(node.value) if isinstance(node, ast.AnnAssign) and node.value else Unknown(name)
-
-    def imported(self, name: str, node: ast.Import | ast.ImportFrom) -> object:
-        if isinstance(node, ast.Import):
-            alias = next(each for each in node.names if (each.asname or each.name.partition(".")[0]) == name)
-            return self.sources.outside(alias.name if alias.asname else name)
-        alias = next(each for each in node.names if (each.asname or each.name) == name)
-        package = self.name if self.is_package else self.name.rpartition(".")[0]
-        for _ in range(node.level - 1):
-            package = package.rpartition(".")[0]
-        origin = ".".join(filter(None, [package, node.module])) if node.level else node.module or ""
-        if found := self.sources.module(origin):
-            value = found.get(alias.name)
-            if value is not _ABSENT:
-                return value
-        return self.sources.outside(f"{origin}.{alias.name}")
+from declared import ABSENT, Class, Function, Module, Raised, Return, Super, Unknown, attribute, listed
+from natives import BUILTINS, ERRORS, NATIVES
 
 
 class Sources:
@@ -357,13 +40,17 @@ class Sources:
     def get(self, module: str, name: str) -> object:
         """A name of a module; Unknown when either is not there."""
         found = self.module(module)
-        value = found.get(name) if found else _ABSENT
-        return Unknown(f"{module}.{name}") if value is _ABSENT else value
+        value = found.get(name) if found else ABSENT
+        return Unknown(f"{module}.{name}") if value is ABSENT else value
 
     def wrapped(self, function: Function) -> object:
         """The function, or what the caller wants in its place."""
         wrap = self._wrapped.get(getattr(function.node, "name", ""))
         return wrap(function) if wrap else function
+
+    def scope(self, module: Module) -> "Scope":
+        """The names of a module, for its bodies to be evaluated in."""
+        return Scope(module)
 
     def outside(self, name: str) -> object:
         """What stands for something outside the sources."""
@@ -375,7 +62,7 @@ class Scope:
 
     def __init__(self, module: Module, outer: "Scope | None" = None, owner: Class | None = None) -> None:
         self.module, self.outer = module, outer
-        self.owner = owner or (outer.owner if outer else None)
+        self.owner: Class | None = owner or (outer.owner if outer else None)
         self.names: dict[str, object] = {}
         self.first: object = outer.first if outer else None
         self.yielded: list[object] | None = None
@@ -386,13 +73,13 @@ class Scope:
         while scope:
             if name in scope.names:
                 return scope.names[name]
-            if scope.body_of and (own := scope.body_of.value_of(name)) is not _ABSENT:
+            if scope.body_of and (own := scope.body_of.value_of(name)) is not ABSENT:
                 return own
             scope = scope.outer
         value = self.module.get(name)
-        if value is not _ABSENT:
+        if value is not ABSENT:
             return value
-        return _BUILTINS.get(name, Unknown(name))
+        return BUILTINS.get(name, Unknown(name))
 
     def hint(self, node: ast.expr) -> object:
         """An annotation, also one in quotes."""
@@ -413,7 +100,7 @@ class Scope:
         self.value(node.value)
 
     def _run_return(self, node: ast.Return) -> None:
-        raise _Return(self.value(node.value) if node.value else None)
+        raise Return(self.value(node.value) if node.value else None)
 
     def _run_raise(self, node: ast.Raise) -> None:
         error = self.value(node.exc) if node.exc else None
@@ -444,7 +131,7 @@ class Scope:
         elif isinstance(target, ast.Subscript):
             holder = self.value(target.value)
             if isinstance(holder, dict | list):
-                holder[self.value(target.slice)] = value  # type: ignore[index]
+                holder[self.value(target.slice)] = value
 
     def _run_delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -455,7 +142,7 @@ class Scope:
         self.run(node.body if self.value(node.test) else node.orelse)
 
     def _run_for(self, node: ast.For) -> None:
-        for item in _listed(self.value(node.iter)):
+        for item in listed(self.value(node.iter)):
             self._bind(node.target, item)
             self.run(node.body)
 
@@ -465,7 +152,7 @@ class Scope:
     def _run_try(self, node: ast.Try) -> None:
         try:
             self.run(node.body)
-        except (Raised, *_ERRORS) as error:
+        except (Raised, *ERRORS) as error:
             for handler in node.handlers:
                 if self._handles(handler, error):
                     self.run(handler.body)
@@ -538,7 +225,7 @@ class Scope:
         found: list[object] = []
         for node in nodes:
             if isinstance(node, ast.Starred):
-                found += _listed(self.value(node.value))
+                found += listed(self.value(node.value))
             else:
                 found.append(self.value(node))
         return found
@@ -615,7 +302,7 @@ class Scope:
             yield self
             return
         first, *rest = generators
-        for item in _listed(self.value(first.iter)):
+        for item in listed(self.value(first.iter)):
             inner = Scope(self.module, self)
             inner._bind(first.target, item)
             if all(inner.value(test) for test in first.ifs):
@@ -623,7 +310,7 @@ class Scope:
 
     def _of_call(self, node: ast.Call) -> object:
         if isinstance(node.func, ast.Name) and node.func.id == "super" and self.owner:
-            return _Super(self.owner, self.first)
+            return Super(self.owner, self.first)
         function = self.value(node.func)
         args = self._elements(node.args)
         kwargs: dict[str, Any] = {}
@@ -645,39 +332,8 @@ class Scope:
             raise
 
 
-def attribute(holder: object, name: str) -> object:
-    """An attribute of whatever it is. Of plain values only what has no underscores, so that none leads outside."""
-    if isinstance(holder, Class | _Super | Unknown):
-        return holder.attribute(name)
-    if isinstance(holder, Module):
-        value = holder.get(name)
-        return Unknown(f"{holder.name}.{name}") if value is _ABSENT else value
-    if name.startswith("_") and name not in ("__module__", "__name__"):
-        return Unknown(name)
-    return getattr(holder, name, Unknown(name))
-
-
-def _listed(value: object) -> list[Any]:
-    return list(value) if isinstance(value, typing.Iterable) else []
-
-
 def _loaded(node: ast.expr) -> ast.AST:
     return ast.fix_missing_locations(ast.parse(ast.unparse(node), mode="eval").body)
-
-
-def _is_typing_only(test: ast.expr) -> bool:
-    return ast.unparse(test).rpartition(".")[2] == "TYPE_CHECKING"
-
-
-def _bound_names(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Import):
-        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [alias.asname or alias.name for alias in node.names]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [each.id for target in targets for each in getattr(target, "elts", [target]) if isinstance(each, ast.Name)]
 
 
 _OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
@@ -710,100 +366,3 @@ def _compare(kind: type, left: Any, right: Any) -> bool:
         return bool(_COMPARISONS[kind](left, right))
     except TypeError:
         return False
-
-
-def _isinstance(value: object, kinds: object) -> bool:
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-    if isinstance(value, Class):
-        return _type_of in wanted
-    return any(isinstance(kind, type) and isinstance(value, kind) for kind in wanted)
-
-
-def _issubclass(value: object, kinds: object) -> bool:
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-    names = [str(getattr(kind, "__name__", kind)) for kind in wanted]
-    if isinstance(value, Class):
-        return any(value.name == name or value.inherits(name) for name in names)
-    return isinstance(value, type) and any(isinstance(kind, type) and issubclass(value, kind) for kind in wanted)
-
-
-def _getattr(holder: object, name: str, *default: object) -> object:
-    value = attribute(holder, name)
-    return default[0] if default and isinstance(value, Unknown) else value
-
-
-def _next(items: object, *default: object) -> object:
-    return next(iter(_listed(items)), *default)
-
-
-def _fields(cls: object) -> list[Field]:
-    return (
-        [each for each in cls.fields.values() if str(each.type) != "dataclasses.InitVar"]
-        if isinstance(cls, Class)
-        else []
-    )
-
-
-def _field(*args: object, **given: object) -> FieldCall:
-    return FieldCall({**({"default": args[0]} if args else {}), **given})
-
-
-def _type_of(value: object) -> object:
-    return Class if isinstance(value, Class) else type(value)
-
-
-_PLAIN = ("int", "str", "float", "bool", "dict", "list", "tuple", "set", "frozenset", "bytes", "object", "len", "any",
-          "all", "sorted", "range", "enumerate", "zip", "min", "max", "sum", "repr", "abs", "round", "reversed",
-          "callable", "Exception", "ValueError", "TypeError", "KeyError", "AttributeError", "RuntimeError",
-          "NotImplementedError", "ImportError", "StopIteration", "None", "True", "False")  # fmt: skip
-_BUILTINS: Mapping[str, object] = {
-    **{name: getattr(builtins, name, None) for name in _PLAIN},
-    "isinstance": _isinstance, "issubclass": _issubclass, "getattr": _getattr, "next": _next, "type": _type_of,
-    "hasattr": lambda holder, name: not isinstance(attribute(holder, name), Unknown),
-    "print": lambda *_a, **_k: None,
-    "iter": _listed,
-    "__name__": "?",
-}  # fmt: skip
-_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, NotImplementedError, ImportError,
-           StopIteration, IndexError, argparse.ArgumentTypeError, argparse.ArgumentError)  # fmt: skip
-
-
-class _Itself:
-    """A hint that stands for what it holds."""
-
-    def __getitem__(self, hint: object) -> object:
-        return hint
-
-
-class _Argv:
-    """`sys` as a server's start sees it."""
-
-    argv: typing.ClassVar = ["vllm", "serve"]
-    version_info = (3, 12, 0)
-    modules: typing.ClassVar[dict[str, object]] = {}
-    platform = "linux"
-
-
-def _typing_names() -> dict[str, object]:
-    names = ("Literal", "Optional", "Union", "Annotated", "Any", "get_args", "get_origin", "List", "Dict", "Tuple",
-             "Set", "Type", "Callable", "Sequence", "Mapping", "is_typeddict")  # fmt: skip
-    found = {f"{module}.{name}": getattr(typing, name) for name in names for module in ("typing", "typing_extensions")}
-    return {**found, "collections.abc.Callable": typing.Callable, "collections.abc.Sequence": typing.Sequence,
-            "collections.abc.Mapping": typing.Mapping}  # fmt: skip
-
-
-NATIVES: dict[str, object] = {
-    **_typing_names(),
-    "argparse": argparse, "json": json, "json.loads": json.loads, "re": re, "regex": re, "sys": _Argv,
-    "types.UnionType": typing.Union, "types.NoneType": type(None), "enum": enum,
-    "typing.cast": lambda _kind, value: value,
-    "dataclasses.field": _field, "dataclasses.fields": _fields, "dataclasses.MISSING": dataclasses.MISSING,
-    "dataclasses.is_dataclass": lambda value: isinstance(value, Class) and value.is_dataclass,
-    "dataclasses.Field": Field,
-    "pydantic.Field": _field, "pydantic.fields.Field": _field, "pydantic.fields.FieldInfo": FieldCall,
-    "pydantic.SkipValidation": _Itself(), "typing.SkipValidation": _Itself(),
-    "copy.deepcopy": lambda value: {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()},
-    "functools.partial": lambda function, *args, **kwargs: lambda *a, **k: function(*args, *a, **kwargs, **k),
-    **{f"argparse.{name}": getattr(argparse, name) for name in
-       ("Action", "ArgumentTypeError", "ArgumentError", "BooleanOptionalAction", "SUPPRESS", "Namespace")},
-}  # fmt: skip

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from evaluate import Class, Field, FieldCall, Function, Member, Sources, Unknown
+from checked import refused
+from declared import Class, Field, FieldCall, Function, Member, Unknown
+from evaluate import Scope, Sources
 
-from dyno.engine.catalog import Bound, Catalog, Flag, Kind, Variable
+from dyno.engine.catalog import Bound, Catalog, Flag, Kind, Variable, VariableKind
 from dyno.engine.inspect_engine import PARSER_CLASSES, PARSER_MAKERS, flag_of
 
 _ORIGIN = "the field that a flag stands for"
@@ -58,8 +60,12 @@ class Tree:
 def catalog_of(version: str, tree: Tree) -> Catalog:
     """The catalog of the release whose files these are."""
     release = _Release(tree)
-    flags = release.flags()
-    return Catalog(version, flags, release.keys(), release.variables(), release.keywords(), release.lists(flags))
+    lists = release.lists()
+    flags = tuple(dataclasses.replace(flag, choices=lists[flag.name]) if flag.name in release.parser.registered
+                  and flag.name in lists else flag for flag in release.flags())  # fmt: skip
+    checked = {flag.name for flag in flags if flag.choices}
+    return Catalog(version, flags, release.keys(), release.variables(), release.keywords(),
+                   {taker: words for taker, words in lists.items() if taker not in checked})  # fmt: skip
 
 
 class _Json:
@@ -83,13 +89,17 @@ class _Parser:
         self.inverses = inverses
         self.origins: dict[str, tuple[Class, Field]] = {}
         self.deprecated: set[str] = set()
+        self.groups: dict[str, str] = {}
+        self.registered: set[str] = set()  # flags whose choices are filled when vLLM is imported
 
-    def add_argument_group(self, *_args: object, **_kwargs: object) -> "_Parser":
-        return self
+    def add_argument_group(self, title: object = "", **_kwargs: object) -> "_Group":
+        return _Group(self, str(title or ""))
 
     def add_argument(self, *names: str, **given: Any) -> argparse.Action:
         origin, action, text = given.pop(_ORIGIN, None), given.get("action"), str(given.get("help", ""))
         made = self.real.add_argument(*names, **_plain(given))
+        if given.get("choices") is not None and not made.choices:
+            self.registered.add(made.dest)
         if origin:
             self.origins[made.dest] = origin
             text = text or origin[1].doc
@@ -103,11 +113,24 @@ class _Parser:
                 yield self._flag(action), action
 
     def _flag(self, action: argparse.Action) -> Flag:
-        told = {name: tuple(v) if isinstance(v, list) else v for name, v in flag_of(action).items()}
-        inverses = sorted(self.inverses[head] + option.removeprefix(head) for option in told["options"]
-                          for head in self.inverses if told["negatable"] and option.startswith(head))  # fmt: skip
-        return Flag(**told | {"inverses": tuple(inverses)}, default=_default(action.default),
-                    deprecated=action.dest in self.deprecated)  # fmt: skip
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flag_of(action).items()}
+        heads = [(option, head) for option in told["options"] for head in self.inverses if option.startswith(head)]
+        inverses = sorted(self.inverses[h] + option.removeprefix(h) for option, h in heads if told["negatable"])
+        told |= {"inverses": tuple(inverses), "group": self.groups.get(action.dest, "")}
+        return Flag(**told, default=_default(action.default), deprecated=action.dest in self.deprecated)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Flags under one title: the config class that takes them."""
+
+    parser: _Parser
+    title: str
+
+    def add_argument(self, *names: str, **given: Any) -> argparse.Action:
+        made = self.parser.add_argument(*names, **given)
+        self.parser.groups[made.dest] = self.title
+        return made
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,17 +156,10 @@ def _default(value: object) -> bool | int | float | str | None:
         return _default(value.value)
     if isinstance(value, bool | int | float | str):
         return None if value == argparse.SUPPRESS else value
-    if isinstance(value, list | tuple | dict | set) and _is_known(value):
-        return json.dumps(sorted(value) if isinstance(value, set) else value)
-    return None
-
-
-def _is_known(value: object) -> bool:
     try:
-        json.dumps(sorted(value) if isinstance(value, set) else value)
+        return None if value is None else json.dumps(value)
     except TypeError:
-        return False
-    return True
+        return None
 
 
 class _Release:
@@ -199,7 +215,7 @@ class _Release:
             found: dict[str, list[tuple[Bound, float]]] = {}
             for node in ast.walk(cls.node):
                 if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2:
-                    for name, bound, value in _refused(node.test):
+                    for name, bound, value in refused(node.test):
                         if bound not in dict(found.get(name, ())):
                             found.setdefault(name, []).append((bound, value))
             self._validated[cls] = found
@@ -231,18 +247,15 @@ class _Release:
                                    for name, field in cls.fields.items() if field.init))  # fmt: skip
 
     def variables(self) -> tuple[Variable, ...]:
-        names = self.sources.get("vllm.envs", "environment_variables")
         module = self.sources.module("vllm.envs")
+        names = module.get("environment_variables") if module else None
+        if not module or not isinstance(names, dict):
+            return ()
         told = {node.target.id: node for node in ast.walk(module.tree)
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)} if module else {}  # fmt: skip
-        scope = module.scope if module else None
-        return tuple(
-            _variable(name, scope.hint(told[name].annotation), scope.value(told[name].value or ast.Constant(None)))
-            if scope and name in told else Variable(name, "str")
-            for name in sorted(names) if isinstance(names, dict)
-        )  # fmt: skip
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}  # fmt: skip
+        return tuple(_variable(name, told.get(name), module.scope) for name in sorted(names))
 
-    def lists(self, flags: Iterable[Flag]) -> dict[str, tuple[str, ...]]:
+    def lists(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for module, name, taker in _LISTS:
             if taker not in found and self.sources.module(module) and (words := _words(self.sources.get(module, name))):
@@ -250,8 +263,7 @@ class _Release:
         for taker, (folder, manager) in _REGISTRIES.items():
             if taker not in found and (words := self._registered(folder, manager)):
                 found[taker] = words
-        checked = {flag.name for flag in flags if flag.choices}
-        return {taker: words for taker, words in found.items() if taker not in checked}
+        return found
 
     def _registered(self, folder: str, manager: str) -> tuple[str, ...]:
         words: set[str] = set()
@@ -275,8 +287,9 @@ def _key(name: str, field: Field) -> tuple[Flag, Class | None]:
     choices = tuple(str(word) for each in literals for word in typing.get_args(each)) if kind == "str" else ()
     is_open = bool(hints - set(literals) - {type(None)})
     is_deprecated = "deprecated" in field.doc.partition(". ")[0].lower()
+    is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     flag = Flag(name, (), kind, () if is_open else choices, ("None",) if type(None) in hints else (),
-                default=_default(field.default), deprecated=is_deprecated)  # fmt: skip
+                default=_default(field.default), deprecated=is_deprecated, required=is_required)  # fmt: skip
     return flag, inner
 
 
@@ -328,60 +341,16 @@ def _limits(field: Field) -> tuple[tuple[Bound, float], ...]:
                  for value in [told.get(bound)] if isinstance(value, int | float))  # fmt: skip
 
 
-_NEGATED: Mapping[type, Bound] = {ast.Lt: "ge", ast.LtE: "gt", ast.Gt: "le", ast.GtE: "lt"}
-_KEPT: Mapping[type, Bound] = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
-_TURNED: Mapping[Bound, Bound] = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-
-
-def _refused(test: ast.expr) -> Iterator[tuple[str, Bound, float]]:
-    """The bounds kept by a check that raises when `test` holds. One field and numbers only."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        *before, last = test.values
-        asked = [_presence(part) for part in before]
-        yield from (each for each in _refused(last) if all(name == each[0] for name in asked))
-    elif isinstance(test, ast.BoolOp):
-        for part in test.values:
-            yield from _refused(part)
-    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and isinstance(test.operand, ast.Compare):
-        yield from _compared(test.operand, _KEPT)
-    elif isinstance(test, ast.Compare) and len(test.ops) == 1:
-        yield from _compared(test, _NEGATED)
-
-
-def _presence(test: ast.expr) -> str | None:
-    """The field of which a part of a check only asks that it has a value."""
-    is_not_none = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot)
-    return _own_field(test.left if isinstance(test, ast.Compare) and is_not_none else test)
-
-
-def _compared(test: ast.Compare, meaning: Mapping[type, Bound]) -> Iterator[tuple[str, Bound, float]]:
-    terms = [test.left, *test.comparators]
-    for left, op, right in zip(terms, test.ops, terms[1:], strict=False):
-        bound = meaning.get(type(op))
-        for term, other, turned in ((left, right, False), (right, left, True)):
-            name, number = _own_field(term), _number(other)
-            if bound and name and number is not None:
-                yield name, _TURNED[bound] if turned else bound, number
-
-
-def _own_field(node: ast.expr) -> str | None:
-    is_own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-    return node.attr if is_own and isinstance(node, ast.Attribute) else None
-
-
-def _number(node: ast.expr) -> float | None:
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _variable(name: str, hint: object, default: object) -> Variable:
-    hints = set(typing.get_args(hint)) if typing.get_origin(hint) in (typing.Union,) else {hint}
+def _variable(name: str, told: ast.AnnAssign | None, scope: Scope) -> Variable:
+    if told is None:
+        return Variable(name, "str")
+    default = scope.value(told.value) if told.value else None
+    hints = set(_parts(scope.hint(told.annotation)))
     literal = next((each for each in hints if typing.get_origin(each) is typing.Literal), None)
     choices = tuple(str(word) for word in typing.get_args(literal))
-    kind = "switch" if bool in hints else "int" if int in hints else "float" if float in hints else "str"
+    kind: VariableKind = "str"
+    if not literal:
+        kind = "switch" if bool in hints else "int" if int in hints else "float" if float in hints else "str"
     written = {True: "1", False: "0"}[default] if isinstance(default, bool) else _default(default)
     return Variable(name, kind, None if written is None else str(written), choices)
 

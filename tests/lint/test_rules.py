@@ -107,7 +107,11 @@ def test_a_rule_finds_its_fault(content, version, around, code):
         ("docker run --shm-size 16g vllm/vllm-openai:v0.32.0 --model m --kv-offloading-size 8", "0.32.0", {}),
         ("pip install 'vllm[flashinfer]>=0.10.1'", "0.20.0", {}),
         ("pip install vllm>=0.10.1 2>&1 | tee log", "0.20.0", {}),
-        ("vllm serve m -O3 --speculative-config.method eagle --async-scheduling", "0.20.0", {}),
+        (
+            "vllm serve m -O3 --speculative-config.method ngram --speculative-config.num_speculative_tokens 3",
+            "0.20.0",
+            {},
+        ),
         ("CUDA_HOME=/usr MAX_JOBS=4 HF_TOKEN=x CUBLAS_WORKSPACE_CONFIG=:4096:8 vllm serve m", "0.20.0", {}),
     ],
 )

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from models import GEMMA_3_1B, LLAMA_8B, QWEN3_4B, setup
 
-from dyno.predict.constants import HOPPER, MIB
+from dyno.predict.constants import HOPPER, MIB, UNSEEN
 from dyno.predict.fit import fit
 from dyno.predict.memory import predict_memory
 from dyno.predict.terms import Boot, Facts
@@ -31,7 +31,7 @@ def test_constants_are_found_from_starts_of_other_models():
 
 
 def test_without_starts_nothing_is_learned():
-    assert fit([]) == replace(HOPPER, fitted_on=())
+    assert fit([]) == UNSEEN
 
 
 def test_one_start_is_enough_to_correct_another_model_on_its_machine():

@@ -28,13 +28,13 @@ STARTS = [
 
 @pytest.mark.parametrize(("flags", "compiled", "weights", "kv", "graphs", "used"), STARTS)
 def test_a_start_is_predicted_before_any_was_seen(flags, compiled, weights, kv, graphs, used):
-    memory = predict_memory(setup(QWEN3_4B, **flags))
+    memory = predict_memory(setup(QWEN3_4B, env=[("VLLM_USE_FLASHINFER_SAMPLER", "0")], **flags))
     assert memory.weights_bytes / GIB == pytest.approx(weights, abs=0.006)
     told = memory.kv_cache_bytes if compiled else memory.warm_kv_cache_bytes
-    assert abs(told - kv) < 15 * MIB
+    assert abs(told - kv) < 35 * MIB
     assert not compiled or memory.low_bytes < kv < memory.high_bytes
-    assert abs(memory.graph_bytes - graphs) < 60 * MIB
-    assert not compiled or abs(memory.device_used_bytes - used) < 100 * MIB
+    assert abs(memory.graph_bytes - graphs) < 80 * MIB
+    assert not compiled or abs(memory.device_used_bytes - used) < 200 * MIB
 
 
 def test_an_eager_start_holds_no_compiler_and_no_graphs():

@@ -10,11 +10,14 @@ from dyno.errors import InputError
 from dyno.hardware.gpus import Card, find_card, live_card
 from dyno.hardware.spec import Hardware
 from dyno.model.hf import describe_model
+from dyno.plan.calibration import calibration_of
 from dyno.plan.flags import parse_settings
 from dyno.plan.jsonout import as_json
 from dyno.plan.observed import Observation, kept_boots, parse_release, read_observed
 from dyno.plan.planning import Question, make_plan
+from dyno.predict.latency import closed_loop, open_loop
 from dyno.predict.memory import Host
+from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release
 from dyno.units import format_bytes
 from dyno.workload import Workload, parse_limits, workload_from
@@ -22,6 +25,8 @@ from dyno.workload import Workload, parse_limits, workload_from
 NEWEST: Release = (0, 33)
 IDLE = "the card is taken to be idle: a desktop on it takes 0.3 to 1 GiB more"
 GRID = ("max_model_len", "concurrency")
+_MORE = ("num_requests", "prefix_len", "prefixes")
+_FASTEST = 1e5  # requests a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,25 @@ class Asked:
     limits: tuple[str, ...]
     observed: Path | None
     grid: str | None
-    load: Workload | None
+    load: "Load | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the engine: by clients who wait for their answers, or so many requests a second."""
+
+    workload: Workload
+    rate: float | None = None
+
+    def demand(self) -> Demand:
+        """The requests."""
+        return closed_loop(self.workload) if self.rate is None else open_loop(self.workload, self.rate)
+
+    def told(self) -> str:
+        """In a few words."""
+        how = f"{self.workload.concurrency} at once" if self.rate is None else f"{self.rate:g} a second"
+        load = self.workload
+        return f"{load.num_requests} requests of {load.input_len} in, {load.output_len} out, {how}"
 
 
 def run(asked: Asked, wants_json: bool) -> bool:
@@ -49,13 +72,18 @@ def run(asked: Asked, wants_json: bool) -> bool:
     model = describe_model(asked.model)
     args, boots = parse_settings(asked.settings, asked.model), tuple(observation.boot() for observation in seen)
     limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
-    plan = make_plan(Question(model, args, release, card, host, boots, notes, limits), grid=asked.grid is not None)
+    demand = asked.load.demand() if asked.load else None
+    rates = calibration_of(card, seen, keep=asked.observed is None) if demand else None
+    if release > NEWEST:
+        notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
+    plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
     else:
         from dyno.cli.plantext import show
 
-        show(plan, asked.load)
+        show(plan, asked.load.told() if asked.load else None)
     return not plan.asked.rejected
 
 
@@ -69,10 +97,8 @@ def _observed(path: Path) -> tuple[Observation, ...]:
     return observed_starts(read_journal(path))
 
 
-def load_of(
-    file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None
-) -> Workload | None:
-    """The workload that was asked for, None when none was. InputError for a file that is none."""
+def load_of(file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None) -> "Load | None":
+    """The load that was asked for, None when none was. InputError for a file that is none."""
     numbers: dict[str, Any] = {"input_len": input_len, "output_len": output_len, "concurrency": concurrency}
     given = {name: value for name, value in numbers.items() if value is not None}
     if file is not None:
@@ -80,11 +106,14 @@ def load_of(
     if not given:
         return None
     preset = given.pop("preset", "chat")
-    if not isinstance(preset, str) or (strange := sorted(set(given) - {*numbers, "num_requests"})):
+    rate = given.pop("rate", None)
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= _FASTEST):
+        raise InputError(f"workload.rate: {rate!r} is not a number of requests a second")
+    if not isinstance(preset, str) or (strange := sorted(set(given) - {*numbers, *_MORE})):
         raise InputError(f"workload: {', '.join(strange) if isinstance(preset, str) else 'preset'} is not known")
     if wrong := [name for name, value in given.items() if isinstance(value, bool) or not isinstance(value, int)]:
         raise InputError(*(f"workload.{name}: {given[name]!r} is not a whole number" for name in wrong))
-    return workload_from(preset, **given)
+    return Load(workload_from(preset, **given), rate)
 
 
 def _yaml(file: Path) -> dict[str, Any]:
@@ -125,14 +154,17 @@ def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host, tup
         raise InputError("--gpu and --hardware: name one of them")
     if asked.gpu is not None:
         if asked.gpu.lower() == "cpu":
-            return None, Host(), ()
+            return None, _host(_here(), 0), ()
         named_card = find_card(asked.gpu)
         return named_card, Host(), (IDLE,) if named_card.name.startswith("RTX") else ()
     hardware = _hardware(asked.hardware) if asked.hardware else _here()
     card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
     used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0
-    host = Host(used, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
-    return card, host, _shared(hardware) if card else ()
+    return card, _host(hardware, used), _shared(hardware) if card else ()
+
+
+def _host(hardware: Hardware, card_used_bytes: int) -> Host:
+    return Host(card_used_bytes, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
 
 
 def _shared(hardware: Hardware) -> tuple[str, ...]:

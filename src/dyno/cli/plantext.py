@@ -7,16 +7,16 @@ from rich.table import Table
 from rich.text import Text
 
 from dyno.plan.record import Candidate, Cell, Plan
+from dyno.predict.latency import Latency, Spread
 from dyno.predict.offload import Offload
-from dyno.units import format_bytes
-from dyno.workload import Workload
+from dyno.units import format_bytes, format_figure
 
 _WIDTH = 60
 _COLOURS = {"weights": "blue", "activations": "yellow", "others": "magenta", "KV cache": "green", "CUDA graphs": "cyan",
             "context and kept": "red", "others' memory": "white", "free": "dim"}  # fmt: skip
 
 
-def show(plan: Plan, load: Workload | None) -> None:
+def show(plan: Plan, load: str | None) -> None:
     """Print it. Uncertain figures stand with how far they may be off."""
     console, asked = Console(), plan.asked
     console.print(Text(_head(plan), style="bold"))
@@ -38,9 +38,10 @@ def show(plan: Plan, load: Workload | None) -> None:
         console.print(_candidates(plan.candidates))
     if plan.grid:
         console.print(_grid(plan.grid))
-    if load is not None:
-        console.print(Text(f"latency for {load.input_len} in, {load.output_len} out, {load.concurrency} at once: "
-                           "not predicted by this version", style="dim"))  # fmt: skip
+    if load is not None and asked.latency is not None:
+        console.print(Text(f"{load}:", style="bold"))
+        for line in _latency(asked.latency):
+            console.print(Text(line))
 
 
 def _head(plan: Plan) -> str:
@@ -97,6 +98,21 @@ def _lines(plan: Plan) -> list[str]:
     return lines
 
 
+def _latency(latency: Latency) -> list[str]:
+    """Figures with the interval that holds a launch 80 times in 100."""
+
+    def line(name: str, spread: Spread) -> str:
+        p50, low, high, p90, p99 = map(format_figure, (spread.p50, spread.low, spread.high, spread.p90, spread.p99))
+        return f"{name:<7}{p50:>10} ms ({low} to {high}), 90 % within {p90}, 99 % within {p99}"
+
+    spreads = [(name, spread) for name in ("ttft", "tpot", "e2el") if (spread := latency.of(name)) is not None]
+    rests = f"fitted on {len(latency.fitted_on)} points of such a card" if latency.fitted_on else "generic rates"
+    again = f", {latency.preemptions} times a request is thrown out for lack of KV cache" if latency.preemptions else ""
+    return [*(line(name, spread) for name, spread in spreads),
+            f"output {latency.output_throughput:>10,.0f} tokens/s ({latency.output_throughput_low:,.0f} to "
+            f"{latency.output_throughput_high:,.0f}); {rests}{again}"]  # fmt: skip
+
+
 def _offload(sized: Offload) -> str:
     shm = "" if sized.shm_bytes is None else f", /dev/shm has {format_bytes(sized.shm_bytes)} free"
     return (f"KV offloading: at most {format_bytes(sized.safe_bytes)} ({sized.safe_tokens:,} tokens) of the host's "
@@ -107,14 +123,24 @@ def _offload(sized: Offload) -> str:
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:
     table = Table(box=None, padding=(0, 2))
-    for column in ("candidate", "KV tokens", "requests", "in use", ""):
-        table.add_column(column, justify="right" if column in ("KV tokens", "requests", "in use") else "left")
+    loaded = any(each.latency for each in candidates)
+    more = ("tokens/s", "ttft ms", "tpot ms") if loaded else ()
+    for column in ("candidate", "KV tokens", "requests", "in use", *more, ""):
+        table.add_column(column, justify="left" if column in ("candidate", "") else "right")
     for each in candidates:
         memory = each.memory
         verdict = Text(each.rejected[0], style="red") if each.rejected else Text("fits", style="green")
+        speeds = _speeds(each.latency) if loaded else ()
         table.add_row(each.name, f"{memory.kv_cache_tokens:,}", f"{memory.max_concurrency:.2f}",
-                      format_bytes(memory.device_used_bytes), verdict)  # fmt: skip
+                      format_bytes(memory.device_used_bytes), *speeds, verdict)  # fmt: skip
     return table
+
+
+def _speeds(latency: Latency | None) -> tuple[str, str, str]:
+    if latency is None:
+        return ("-", "-", "-")
+    tpot = format_figure(latency.tpot_ms.p50) if latency.tpot_ms else "-"
+    return (f"{latency.output_throughput:,.0f}", f"{latency.ttft_ms.p50:,.0f}", tpot)
 
 
 def _grid(cells: tuple[Cell, ...]) -> Table:

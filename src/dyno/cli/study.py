@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import typer
 
 from dyno.cli.progress import watching
 from dyno.errors import Stopped
+from dyno.study.foresee import foresee, launched_anyway, refuse_baseline
 from dyno.study.journal import read_journal
 from dyno.study.launchable import refuse_errors
 from dyno.study.outcome import Outcome
 from dyno.study.pack import SUFFIX, unpack
 from dyno.study.prepare import Prepared, fetch, prepare
-from dyno.study.schedule import Order, screen_order
+from dyno.study.schedule import order_of, screen_order
 from dyno.study.spec import StudySpec
-from dyno.study.store import check_folder, free_folder, load_outcome, newest_study, spec_of
+from dyno.study.store import check_folder, free_folder, load_outcome, newest_study, now, spec_of
 from dyno.study.tune import Host, resume, tune
 from dyno.units import format_seconds
 
@@ -156,13 +158,17 @@ def show_plan(asked: dict[str, Any], host: Host, lint: bool) -> None:
         print(f"prove: at most {spec.prove.max_pairs} pairs of launches")
         return
     by_name = {candidate.name: candidate for candidate in prepared.candidates}
-    order = screen_order(Order(tuple(by_name)[1:], spec.tests, spec.seed), (), block=1)
+    foreseen = {each.name: each for each in prepared.plan.candidates} if prepared.plan else {}
+    order = screen_order(order_of(prepared.candidates, foreseen, spec), (), block=1)
     print(f"engine: vLLM {prepared.environment.version} on {prepared.environment.platform}")
     print(f"tests: {', '.join(spec.tests)}")
     print(f"screen, {len(order)} launches:")
     for number, name in enumerate(order, 1):
         reason = f"  # {by_name[name].reason}" if by_name[name].reason else ""
         print(f"  {number:2} {name}: {by_name[name].args.changes() or 'vLLM defaults'}{reason}")
+    for each in foreseen.values():
+        if each.rejected:
+            print(f"not launched, {each.name}: {'; '.join(each.rejected)}")
     print(f"confirm: {spec.pairs} pairs of launches, the best of them against the baseline")
     launch_s = 60 if prepared.environment.platform == "cpu" else 90
     print(f"expected: {format_seconds(launch_s * (len(order) + 2 * spec.pairs))} at about {launch_s} s a launch"
@@ -174,7 +180,11 @@ def _prepared(asked: dict[str, Any], host: Host, lint: bool) -> Prepared:
     if lint:
         card = next((gpu for gpu in host.hardware.gpus if gpu.uuid == prepared.device_uuid), None)
         refuse_errors(prepared.candidates, prepared.environment, card, prepared.model)
-    return prepared
+    plan = foresee(prepared, host.hardware, now())
+    if not lint or prepared.spec.prove:  # both sides of a proof are launched
+        return replace(prepared, plan=launched_anyway(plan))
+    refuse_baseline(plan, prepared.candidates)
+    return replace(prepared, plan=plan)
 
 
 def say(text: str) -> None:

@@ -14,6 +14,7 @@ from dyno.errors import InputError, nearest
 
 Kind = Literal["switch", "str", "folded", "int", "size", "float", "json"]
 Bound = Literal["gt", "ge", "lt", "le"]
+VariableKind = Literal["str", "int", "float", "switch"]
 Option = tuple[str, str | Sequence[str] | None]  # as written, with the words after it
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -48,7 +49,8 @@ class Flag:
     else switches it off (`--disable-x` of `--enable-x`). `words` are taken beside the values of its kind (`auto`,
     `None`). `nargs` is argparse's: None for one word, "+" for several. What only a release's sources tell and an
     installed engine does not: `default` (None: none, or decided at the start), `bounds` that the value must keep
-    (`("gt", 0.0), ("le", 1.0)`), `deprecated`.
+    (`("gt", 0.0), ("le", 1.0)`), `deprecated`,
+    `group` (the config class that takes it: "LoRAConfig"), `required` (a key without which the JSON is refused).
     """
 
     name: str
@@ -62,6 +64,8 @@ class Flag:
     bounds: tuple[tuple[Bound, float], ...] = ()
     deprecated: bool = False
     inverses: tuple[str, ...] = ()
+    group: str = ""
+    required: bool = False
 
     @property
     def negations(self) -> tuple[str, ...]:
@@ -74,7 +78,7 @@ class Variable:
     """One environment variable that vLLM reads. `default` is as it would be written; None: none, or decided later."""
 
     name: str
-    kind: Literal["str", "int", "float", "switch"]
+    kind: VariableKind
     default: str | None = None
     choices: tuple[str, ...] = ()
 

@@ -40,11 +40,13 @@ def release(version: str) -> Catalog:
     if version not in known:
         raise InputError(f"vLLM {version!r} is not among the releases {known[0]} to {known[-1]} that Dyno knows"
                          f"{nearest(version, known)}")  # fmt: skip
-    at = known.index(version)
-    lists = {taker: tuple(_names(words, at)) for taker, words in _data()["lists"].items()}
-    return Catalog(version, tuple(_at(Flag, "flags", at)), tuple(_at(Flag, "keys", at)),
-                   tuple(_at(Variable, "variables", at)), tuple(_names(_data()["keywords"], at)),
-                   {taker: words for taker, words in lists.items() if words})  # fmt: skip
+    return _catalog(_data(), known.index(version))
+
+
+def catalogs(content: bytes) -> dict[str, Catalog]:
+    """Every release of a data file with this content, oldest first."""
+    data = _unpacked(content)
+    return {version: _catalog(data, at) for at, version in enumerate(data["releases"])}
 
 
 @cache
@@ -67,12 +69,23 @@ def keyword_history() -> Mapping[str, tuple[Span[str], ...]]:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(gzip.decompress(DATA.read_bytes()))
-    return found
+    return _unpacked(DATA.read_bytes())
 
 
-def _at(kind: type[Record], table: str, at: int) -> Iterator[Record]:
-    for name, spans in _data()[table].items():
+def _unpacked(content: bytes) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = json.loads(gzip.decompress(content))
+    return data
+
+
+def _catalog(data: Mapping[str, Any], at: int) -> Catalog:
+    lists = {taker: told for taker, words in data["lists"].items() if (told := tuple(_names(words, at)))}
+    return Catalog(data["releases"][at], tuple(_records(Flag, data["flags"], at)),
+                   tuple(_records(Flag, data["keys"], at)), tuple(_records(Variable, data["variables"], at)),
+                   tuple(_names(data["keywords"], at)), lists)  # fmt: skip
+
+
+def _records(kind: type[Record], table: Mapping[str, Any], at: int) -> Iterator[Record]:
+    for name, spans in table.items():
         for first, last, told in spans:
             if first <= at <= last:
                 yield _record(kind, name, told)

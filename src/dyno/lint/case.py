@@ -52,6 +52,7 @@ class ModelFacts:
     max_model_len: int | None = None
     quantization: str | None = None  # None: not quantized
     num_attention_heads: int | None = None
+    num_experts: int | None = None  # 0: not a mixture of experts
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Case:
         return {item.name: item for item in self.settings}
 
     def item(self, name: str) -> Item | None:
-        """Where an argument is set; the last one holds."""
-        return self._last.get(name)
+        """Where an argument is set, or the JSON with a key of it (`eplb_config.policy`); the last one holds."""
+        return self._last.get(name.partition(".")[0])
 
     def flag(self, item: Item) -> Flag | None:
         """What this release has under the name of an item."""
@@ -90,9 +91,24 @@ class Case:
         return self.known.flag(item.name)
 
     def value(self, name: str) -> Value:
-        """What an argument is set to, as its own type; None when it is not set, UNKNOWN when it cannot be read."""
+        """What an argument or a key is set to, as its own type; None when not set, UNKNOWN when it cannot be read."""
+        flag, dot, key = name.partition(".")
+        if dot:
+            whole = self.whole(flag)
+            return UNKNOWN if whole is None else whole.get(key)
         item = self.item(name)
         return None if item is None else self.typed(item)
+
+    def whole(self, name: str) -> Mapping[str, Value] | None:
+        """The JSON object that an argument is set to, its dotted keys put together; None when it cannot be read."""
+        dotted: dict[str, Value] = {}
+        for item in self.settings:
+            if item.name == name and "." in item.written and isinstance(item.value, Mapping):
+                for path, value in item.value.items():
+                    key, dot, _ = path.partition(".")
+                    dotted[key] = UNKNOWN if dot else _read(value)
+        value = self.value(name)
+        return dotted or (value if isinstance(value, Mapping) else {} if value is None else None)
 
     def typed(self, item: Item) -> Value:
         """The value of an item as its flag's type has it."""
@@ -147,6 +163,14 @@ class Case:
             return self.model.quantization
         name = (self.model_name or "").lower()
         return next((method for method in ("fp8", "awq", "gptq") if method in re.split(r"[^a-z0-9]", name)), None)
+
+
+def _read(value: Value) -> Value:
+    """A word after a dotted key, as vLLM reads it: JSON where it is that."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 Check = Callable[[Case], Iterator[Hit]]

@@ -16,6 +16,7 @@ _TALK = {"echo", "printf", "grep", "pgrep", "pkill", "which", "man", "ps", "tail
 _SHELLS = {"sh", "bash", "zsh", "dash"}
 _INSTALLERS = {("pip", "install"), ("pip3", "install"), ("uv", "add"), ("poetry", "add"), ("pipx", "install")}
 _IMAGE = re.compile(r"(?:[\w.:-]+/)*[\w.-]*vllm[\w.-]*(?:[:@][\w.:-]+)?")
+_MOST_LETTERS = 512  # of an image's name; longer words are none
 _TAG = re.compile(r":v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 _REQUIREMENT = re.compile(r"vllm(?:\[[\w,\s-]*\])?(.*)")
 _PINNED = re.compile(r"==\s*(\d+\.\d+\.\d+(?:\.post\d+)?)\s*$")
@@ -101,7 +102,7 @@ def find_server(words: Sequence[Word]) -> Configuration | None:
     """The server that these words of one command line start, wrappers and `docker run` before it included."""
     texts = [word.text for word in words]
     begin, entry = _entry(texts)
-    image = next((i for i, text in enumerate(texts[: begin or None]) if _is_image(texts, i)), None)
+    image = _image_at(texts[:begin])
     if begin is None:
         if image is None:
             return None
@@ -130,14 +131,15 @@ def _entry(texts: Sequence[str]) -> tuple[int | None, Entry]:
     return None, "serve"
 
 
-def _is_image(texts: Sequence[str], position: int) -> bool:
-    run = {"run", "create"} & set(texts[:position])
-    return bool(run) and "/" in texts[position] and is_image(texts[position])
+def _image_at(texts: Sequence[str]) -> int | None:
+    """Where `docker run` names an image of vLLM."""
+    run = next((at for at, text in enumerate(texts) if text in ("run", "create")), len(texts))
+    return next((at for at in range(run + 1, len(texts)) if "/" in texts[at] and is_image(texts[at])), None)
 
 
 def is_image(text: str) -> bool:
     """Whether this names a container image of vLLM."""
-    return bool(_IMAGE.fullmatch(text)) and not text.startswith(("/", ".", "~"))
+    return len(text) <= _MOST_LETTERS and bool(_IMAGE.fullmatch(text)) and not text.startswith(("/", ".", "~"))
 
 
 def tag_release(image: str) -> str | None:

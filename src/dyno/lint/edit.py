@@ -74,8 +74,8 @@ def _cut(text: str, start: int, end: int, item: Item) -> Edit:
         line = text.rfind("\n", 0, start) + 1
     rest = _REST_OF_LINE.match(text, end)
     if rest and _LONE_PREFIX.fullmatch(text, line, start) and not (rest[1] and text[line:start].strip()):
-        if not rest[1] and (continued := re.compile(r"[ \t]*\\[ \t]*\r?\n\Z").search(text, 0, line)):
-            return Edit(continued.start(), rest.end())
+        if not rest[1] and (continued := _continued_before(text, line)) is not None:
+            return Edit(continued, rest.end())
         return Edit(line, min(rest.end() + 1, len(text)))
     if after := re.compile(r"[ \t]+").match(text, end):
         before = text[line:start].strip() == "" or item.kind == "variable"
@@ -83,8 +83,17 @@ def _cut(text: str, start: int, end: int, item: Item) -> Edit:
     return Edit(_blank_before(text, start), end)
 
 
-def _blank_before(text: str, start: int) -> int:
-    return start - (len(text[:start]) - len(text[:start].rstrip(" \t")))
+def _continued_before(text: str, line: int) -> int | None:
+    """Where the backslash stands, blanks before it included, that continues the line before this one."""
+    start = text.rfind("\n", 0, max(line - 1, 0)) + 1
+    before = text[start:line].rstrip()
+    return start + len(before[:-1].rstrip(" \t")) if before.endswith("\\") else None
+
+
+def _blank_before(text: str, start: int, blanks: str = " \t") -> int:
+    while start and text[start - 1] in blanks:
+        start -= 1
+    return start
 
 
 def _with_comma(text: str, start: int, end: int, *, alone: bool) -> tuple[int, int]:
@@ -93,9 +102,8 @@ def _with_comma(text: str, start: int, end: int, *, alone: bool) -> tuple[int, i
         return start, after.end()
     if alone and _REST_OF_LINE.match(text, end):
         return start, end
-    if before := re.compile(r",[\s\\]*\Z").search(text, 0, start):
-        return before.start(), end
-    return start, end
+    before = _blank_before(text, start, " \t\r\n\\")
+    return (before - 1, end) if text[before - 1 : before] == "," else (start, end)
 
 
 def _replaced(text: str, old: Item, new: Sequence[Setting]) -> Edit:
@@ -125,7 +133,7 @@ def _separator(text: str, words: Sequence[Item]) -> str:
 
 def _indent(text: str, position: int) -> str:
     line = text.rfind("\n", 0, position) + 1
-    return text[line : line + len(text[line:]) - len(text[line:].lstrip(" \t"))]
+    return re.compile(r"[ \t]*").match(text, line)[0]  # type: ignore[index]
 
 
 def _joint(text: str, old: Item) -> str:

@@ -24,7 +24,7 @@ def read_engine_yaml(source: Source, roots: Sequence[Any], known: Collection[str
 
 def looks_like_keywords(names: Collection[str], known: Collection[str]) -> bool:
     """Whether a mapping's keys are vLLM's: two of them, one a word that no other tool uses."""
-    ours = {name.replace("-", "_").removeprefix("no_") for name in names} & set(known)
+    ours = {plain for name in names if (plain := name.replace("-", "_").removeprefix("no_")) in known}
     if "num_speculative_tokens" in ours and "speculative_model" not in ours:
         return False  # a --speculative-config, whose keys are others
     return len(ours) >= 2 and bool({name for name in ours if "_" in name} - _COMMON)
@@ -36,7 +36,8 @@ _COMMON = {"chat_template", "response_role", "log_level", "root_path", "api_key"
 
 def _vllm_keys(node: Any, known: Collection[str]) -> int:  # noqa: ANN401
     names = [_name(key).removeprefix("no_") for key, _ in pairs(node).values()]
-    return len(set(names) & set(known)) if looks_like_keywords(names, known) or _alone(names, known) else 0
+    ours = looks_like_keywords(names, known) or _alone(names, known)
+    return len({name for name in names if name in known}) if ours else 0
 
 
 def _alone(names: Sequence[str], known: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,12 +79,13 @@ def _lines(text: str, configuration: Configuration) -> str:
 def _chosen(text: Text, findings: Sequence[Finding]) -> list[tuple[Finding, Configuration]]:
     """One change for each item, the first; a variable becomes a flag only where there is a command for it."""
     taken: set[tuple[int, int]] = set()
+    homes = _Homes(text.read.configurations)
     chosen = []
     for finding in findings:
         change = finding.change
         if change is None or (change.old.start, change.old.end) in taken:
             continue
-        home = _home(text, change.old)
+        home = homes.of(change.old)
         if home is None or (_moves(change) and not home.words):
             continue
         taken.add((change.old.start, change.old.end))
@@ -91,9 +93,18 @@ def _chosen(text: Text, findings: Sequence[Finding]) -> list[tuple[Finding, Conf
     return chosen
 
 
-def _home(text: Text, item: Item) -> Configuration | None:
-    homes = [each for each in text.read.configurations if item in each.items or each.start <= item.start < each.end]
-    return homes[0] if homes else None
+class _Homes:
+    """Which configuration an item belongs to."""
+
+    def __init__(self, configurations: Sequence[Configuration]) -> None:
+        self.owners = {id(item): each for each in reversed(configurations) for item in each.items}
+        self.sorted = sorted(configurations, key=lambda each: each.start)
+        self.starts = [each.start for each in self.sorted]
+
+    def of(self, item: Item) -> Configuration | None:
+        at = bisect_right(self.starts, item.start) - 1
+        around = self.sorted[at] if at >= 0 and item.start < self.sorted[at].end else None
+        return self.owners.get(id(item), around)
 
 
 def _moves(change: Change) -> bool:

@@ -1,9 +1,11 @@
 """What one vLLM release knows, looked up by the way people spell it, and since when and until when others knew it."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 
 from dyno.engine.catalog import Flag
 
@@ -85,6 +87,10 @@ class Known:
         return None
 
     @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._options)
+
+    @cached_property
     def spellings(self) -> tuple[str, ...]:
         return tuple(self._options)
 
@@ -112,7 +118,8 @@ class Known:
         """The options that begin like this, as argparse completes them."""
         if not head.startswith("--") or len(head) < 3:
             return []
-        return [match for option, match in self._options.items() if option.startswith(head)]
+        at = bisect_left(self._sorted, head)
+        return [self._options[each] for each in takewhile(lambda each: each.startswith(head), self._sorted[at:])]
 
     def since(self, version: str) -> bool:
         """Whether this release is that one or newer."""

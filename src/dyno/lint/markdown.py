@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dyno.lint.source import Configuration, Item, Source
 
-_FENCE = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t>]*\2[`~]*[ \t]*$|\Z)",
+_FENCE = re.compile(r"^([ \t>]*+)(`{3,}+|~{3,}+)[ \t]*+([\w+.-]*+)[^\n]*+\n(.*?)(?:^[ \t>]*\2[`~]*[ \t]*$|\Z)",
                     re.MULTILINE | re.DOTALL)  # fmt: skip
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _NAMED = re.compile(r"(?P<flag>--[a-z][\w-]*)(?:[= ](?P<word>[^\s`,]+))?|(?P<name>[A-Z][A-Z0-9_]+)(?:=(?P<value>\S+))?"

@@ -8,6 +8,7 @@ from typing import Any
 from dyno.errors import InputError
 from dyno.lint.case import ModelFacts
 
+_EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
 
 
@@ -58,7 +59,15 @@ def _facts(name: str, config: dict[str, Any]) -> ModelFacts:
         _length(language),
         method if isinstance(method, str) else None,
         heads if isinstance(heads, int) else None,
+        _experts(config, language),
     )
+
+
+def _experts(config: dict[str, Any], language: dict[str, Any]) -> int | None:
+    """0 only where nothing in the file speaks of experts: architectures have many words for them."""
+    if "expert" not in json.dumps(config).lower():
+        return 0
+    return next((value for key in _EXPERTS if isinstance(value := language.get(key), int) and value > 0), None)
 
 
 def _length(language: dict[str, Any]) -> int | None:

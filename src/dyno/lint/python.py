@@ -3,8 +3,10 @@
 import ast
 import re
 import warnings
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from dyno.lint.command import find_server
 from dyno.lint.engine_yaml import looks_like_keywords
@@ -50,11 +52,17 @@ class _Reader:
         self.source, self.known, self.foreign = source, known, foreign
         self.lines = re.split(r"(?<=\n)", source.text)
         self.starts = [0]
+        self.ends: dict[int, list[int]] = {}  # of the letters of a line, in bytes
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))
 
     def _offset(self, line: int, column: int) -> int:
-        return self.starts[line - 1] + len(self.lines[line - 1].encode()[:column].decode(errors="replace"))
+        text = self.lines[line - 1]
+        if text.isascii():
+            return self.starts[line - 1] + column
+        if line not in self.ends:
+            self.ends[line] = list(accumulate(len(letter.encode()) for letter in text))
+        return self.starts[line - 1] + bisect_right(self.ends[line], column)
 
     def _place(self, node: ast.expr | ast.keyword) -> tuple[int, int]:
         start = self._offset(node.lineno, node.col_offset)

@@ -22,15 +22,15 @@ _LANGUAGES: dict[str, FileKind] = {
     **dict.fromkeys(("dockerfile", "docker"), "dockerfile"),
 }  # fmt: skip
 _DOCKERFILE = re.compile(r"^(FROM\s+\S+(\s+AS\s+\S+)?\s*$|CMD\s*\[|ENTRYPOINT\s*\[|ENV\s+\w+[= ])", re.MULTILINE)
-_FENCED = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
 _PYTHON = re.compile(
     r"^(from\s+[\w.]+\s+import\s|import\s+\w+|\w+\s*=\s*(\w+\.)?(LLM|AsyncEngineArgs|EngineArgs)\()", re.MULTILINE
 )
 _COMMAND = re.compile(
-    r"\bvllm\s+serve\b|-m\s+vllm\.|^#!.*sh\b|^\s*(sudo\s+)?(docker|podman)\s+run\b|^\s*export\s", re.MULTILINE
+    r"\bvllm\s+serve\b|-m\s+vllm\.|^#!.*sh\b|^[ \t]*(sudo\s+)?(docker|podman)\s+run\b|^[ \t]*export\s", re.MULTILINE
 )
 _YAML = re.compile(r"^[ \t]*[\w.-]+:([ \t]+\S.*)?$", re.MULTILINE)
-_VARIABLE = re.compile(r"^\s*(export\s+)?[A-Za-z_]\w*=", re.MULTILINE)
+_VARIABLE = re.compile(r"^[ \t]*(export\s+)?[A-Za-z_]\w*=", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

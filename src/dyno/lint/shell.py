@@ -8,6 +8,7 @@ from dyno.lint.source import Source, Word
 _DEFAULT = re.compile(r"\$\{\w+:?-")
 _EXPANSION = re.compile(r"\$(?:\w+|[@*#?$!-]|\{[^{}]*\})")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
+_REST_IS_BLANK = re.compile(r"[ \t]+\r?(?:\n|\Z)")
 _BLANK = " \t\r"
 
 
@@ -148,7 +149,7 @@ class _Lexer:
             if not self.letters and not self.quoted:
                 self.begin = None
             return
-        if rest[:1] in " \t" and self.text[self.position + 1 : self._find("\n")].strip() == "":
+        if _REST_IS_BLANK.match(self.text, self.position + 1):
             self.command.blank_after_backslash.append(self.source.at[self.position])
         self.position += 1
         if self.position < len(self.text):

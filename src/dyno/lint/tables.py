@@ -1,7 +1,7 @@
 """What no catalog can know: successors and their values, names that people invent, what a release ignores.
 
-Entries were looked up in vLLM's own sources; where REQUIRES, EXCLUDES and RELATIONS name no first release, in those of
-0.32 alone.
+The releases that an entry names were looked up in vLLM's sources of these releases; where it names none, the newest was
+read.
 """
 
 import re
@@ -177,9 +177,10 @@ ON_BY_DEFAULT: Mapping[str, str] = {  # their default is None, and the engine ma
     "async_scheduling": "0.14.0",
 }
 
+NEVER_IN_V1 = ("max_num_partial_prefills", "max_long_partial_prefills")
 V0_ONLY: Mapping[str, str] = {  # until before that release it made the V1 engine give way to V0
     "num_scheduler_steps": "0.10.1",
-    "preemption_mode": "0.11.0",
+    **dict.fromkeys(("preemption_mode", "disable_async_output_proc", "scheduler_delay_factor", *NEVER_IN_V1), "0.11.0"),
 }
 
 # Values that people write, and what the flag calls them; the first that this release knows is taken.
@@ -191,7 +192,7 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 # What neither parser nor field says, and a class behind them does.
 CHOICES: Mapping[str, tuple[str, ...]] = {"optimization_level": ("0", "1", "2", "3")}
-OBJECTS = ("hf_overrides",)  # text for the parser, JSON for what reads it
+OBJECTS = ("hf_overrides", "override_pooler_config")  # text for the parser, JSON for what reads it
 
 # A list that is looked into only with another flag.
 LOOKED_UP_WITH: Mapping[str, str] = {"tool_call_parser": "enable_auto_tool_choice"}
@@ -204,29 +205,6 @@ SPECULATIVE: Mapping[str, str] = {
     "ngram_prompt_lookup_min": "prompt_lookup_min", "speculative_max_model_len": "max_model_len",
     "speculative_disable_by_batch_size": "disable_by_batch_size", "spec_decoding_acceptance_method": "",
 }  # fmt: skip
-
-_ALWAYS = "0.0.0"
-REQUIRES: tuple[tuple[str, str, str], ...] = (  # the one needs the other, since that release
-    ("enable_auto_tool_choice", "tool_call_parser", _ALWAYS),
-    ("enable_log_outputs", "enable_log_requests", "0.10.2"),
-    ("enable_eplb", "enable_expert_parallel", "0.9.2"),
-    ("collect_detailed_traces", "otlp_traces_endpoint", _ALWAYS),
-    ("numa_bind_nodes", "numa_bind", _ALWAYS),
-    ("numa_bind_cpus", "numa_bind", _ALWAYS),
-)
-EXCLUDES: tuple[tuple[str, str, str], ...] = (  # the two are refused together, since that release
-    ("data_parallel_hybrid_lb", "data_parallel_external_lb", _ALWAYS),
-    ("enable_per_request_metrics", "disable_log_stats", _ALWAYS),
-    ("grpc", "grpc_port", _ALWAYS),
-)
-# The first must not be more than the second, whose default stands third (None: only when both are given).
-RELATIONS: tuple[tuple[str, str, int | None, str, str | None], ...] = (
-    ("max_num_seqs", "max_num_batched_tokens", None, _ALWAYS, None),
-    ("max_num_active_seqs", "max_num_seqs", None, _ALWAYS, None),
-    ("long_prefill_token_threshold", "max_model_len", None, _ALWAYS, None),
-    ("data_parallel_size_local", "data_parallel_size", 1, _ALWAYS, None),
-    ("max_loras", "max_cpu_loras", None, _ALWAYS, None),
-)
 
 LEAST_CAPABILITY: Mapping[str, tuple[int, int]] = {
     "awq": (7, 5), "gptq": (6, 0), "gptq_marlin": (8, 0), "awq_marlin": (8, 0), "fp8": (7, 5), "fbgemm_fp8": (8, 0),

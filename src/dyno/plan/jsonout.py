@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from dyno.plan.record import Candidate, Plan
+from dyno.predict.latency import Latency
+from dyno.workload import LATENCIES
 
 SCHEMA_VERSION = 1
 _MEMORY = ("weights_bytes", "kv_bytes_per_token", "kv_cache_bytes", "kv_cache_tokens", "max_concurrency",
@@ -27,6 +29,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "candidates": [_candidate(each) for each in plan.candidates[1:]],
         "grid": [asdict(cell) for cell in plan.grid],
         "boots": plan.boots,
+        "constants_on": list(plan.asked.latency.constants_on) if plan.asked.latency else [],
         "notes": list(plan.notes),
     }  # fmt: skip
 
@@ -40,6 +43,21 @@ def _candidate(each: Candidate) -> dict[str, Any]:
         "setup": {"max_model_len": setup.max_model_len, "max_num_batched_tokens": setup.max_num_batched_tokens,
                   "max_num_seqs": setup.max_num_seqs, "gpu_memory_utilization": setup.utilization},
         "memory": {name: getattr(each.memory, name) for name in _MEMORY},
-        "latency": None,
+        "latency": None if each.latency is None else _latency(each.latency),
         "rejected": list(each.rejected),
     }  # fmt: skip
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    """`calibrated` once points measured on such a card are behind it; without, its rates are generic."""
+    spreads = {f"{name}_ms": latency.of(name) for name in LATENCIES if name != "itl"}
+    return {
+        **{name: None if spread is None else asdict(spread) for name, spread in spreads.items()},
+        "output_throughput": latency.output_throughput,
+        "output_throughput_low": latency.output_throughput_low,
+        "output_throughput_high": latency.output_throughput_high,
+        "request_throughput": latency.request_throughput,
+        "preemptions": latency.preemptions,
+        "calibrated": bool(latency.fitted_on),
+        "fitted_on": list(latency.fitted_on),
+    }

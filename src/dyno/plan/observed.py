@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,10 +19,12 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.flags import parse_words
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot, Facts
+from dyno.workload import Workload
 
 MOST_KEPT = 200  # starts that are read again: the newest
 _RELEASE = re.compile(r"v?(\d+)\.(\d+)")
 _Bytes = Annotated[int, Field(ge=0, le=2**60)]
+_Figure = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Facts(BaseModel):
@@ -41,9 +43,11 @@ class _Point(BaseModel):
     input_len: int = Field(ge=1)
     output_len: int = Field(ge=1)
     concurrency: int = Field(ge=1)
-    ttft_ms: float | None = Field(default=None, ge=0)
-    tpot_ms: float | None = Field(default=None, ge=0)
-    output_throughput: float | None = Field(default=None, ge=0)
+    ttft_ms: _Figure = None
+    tpot_ms: _Figure = None
+    output_throughput: _Figure = None
+    num_requests: int | None = Field(default=None, ge=1)
+    prefix_len: int = Field(default=0, ge=0)
 
 
 class _Observation(BaseModel):
@@ -53,8 +57,17 @@ class _Observation(BaseModel):
     gpu: str | None
     engine_version: str
     args: list[str] = []
+    env: dict[str, str] = {}
     facts: _Facts = _Facts()
     points: list[_Point] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A load that was measured, and its figures: medians in ms and output tokens a second, by name; those there are."""
+
+    workload: Workload
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class Observation:
     release: Release
     args: EngineArgs
     facts: Facts
+    points: tuple[Told, ...] = ()
+    name: str = ""
 
     def boot(self) -> Boot:
         """The start as a prediction is corrected by it."""
@@ -99,9 +114,9 @@ def kept_boots() -> tuple[Observation, ...]:
     except OSError:
         return ()
     found: list[Observation] = []
-    for line in lines:
+    for number, line in enumerate(lines):
         try:
-            found += _parsed([("", json.loads(line))])
+            found += _parsed([(f"boots.jsonl[{number}]", json.loads(line))])
         except (ValueError, RecursionError, InputError):
             continue
     return tuple(found)
@@ -148,5 +163,15 @@ def _observation(entry: _Observation, where: str) -> Observation:
     if not model.caches:
         raise InputError(model.unknown)
     card = None if entry.gpu is None or entry.gpu.lower() == "cpu" else find_card(entry.gpu)
-    args = parse_words(entry.args, model.source)
-    return Observation(model, card, parse_release(entry.engine_version), args, Facts(**entry.facts.model_dump()))
+    words = parse_words(entry.args, model.source)
+    args = EngineArgs(words.model, words.flags, tuple(entry.env.items()))
+    points = tuple(_told(point) for point in entry.points)
+    facts = Facts(**entry.facts.model_dump())
+    return Observation(model, card, parse_release(entry.engine_version), args, facts, points, where)
+
+
+def _told(point: _Point) -> Told:
+    number = point.num_requests or 4 * point.concurrency
+    figures = {"ttft": point.ttft_ms, "tpot": point.tpot_ms, "output_throughput": point.output_throughput}
+    return Told(Workload("observed", point.input_len, point.output_len, point.concurrency, number, point.prefix_len),
+                {name: value for name, value in figures.items() if value})  # fmt: skip

@@ -8,10 +8,13 @@ from dyno.errors import InputError
 from dyno.hardware.gpus import Card
 from dyno.model.architectures import known_architectures
 from dyno.model.spec import ModelSpec
+from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
+from dyno.predict.rates import Calibration, generic
+from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
@@ -32,7 +35,7 @@ CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything that a plan depends on. Of the limits, those on memory are kept here."""
+    """Everything that a plan depends on. Without a `demand` no speed is predicted."""
 
     model: ModelSpec
     args: EngineArgs
@@ -42,6 +45,8 @@ class Question:
     boots: Sequence[Boot] = ()
     notes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    demand: Demand | None = None
+    calibration: Calibration | None = None  # None: what is known of such cards
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -51,15 +56,43 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     """
     model = question.model
     if not model.caches:
-        raise InputError(f"{model.source}: {model.unknown}, and it does not guess; it knows "
-                         f"{', '.join(known_architectures())}")  # fmt: skip
+        known = "" if model.architecture in known_architectures() else f"; it knows {', '.join(known_architectures())}"
+        raise InputError(f"{model.source}: {model.unknown}, and it does not guess{known}")
     asked = candidate(question, "as asked", question.args)
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
-    others.sort(key=lambda each: (bool(each.rejected), -each.memory.max_concurrency))
+    asked, others = _under_load(question, asked, others)
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question), offload, cells,
-                len(question.boots), (*question.notes, *_notes(question)))  # fmt: skip
+                len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
+
+
+def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, list[Candidate]]:
+    """All of them with what they would do, held to the limits; the others in their order."""
+    known = question.calibration or generic(question.card)
+    if question.card is not None or known.fitted_on:
+        if question.demand is not None:
+            expected = Expected(question.demand, known)
+            asked = with_latency(asked, expected)
+            off = asked.latency.off if asked.latency else {}
+            others = [with_latency(each, expected, off) for each in others]
+        asked, *others = (within(each, question.limits, known) for each in (asked, *others))
+    return asked, rank(others)
+
+
+def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
+    """What a figure of speed rests on, or why there is none."""
+    known = question.calibration or generic(question.card)
+    if question.demand is None or asked.rejected:
+        return unchecked(question.limits) if question.demand is None else ()
+    if asked.latency is None:
+        where = question.card.name if question.card else "vLLM's CPU engine"
+        return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
+                "that were measured there (--observed)",)  # fmt: skip
+    if not known.fitted_on:
+        rests = f"{len(known.constants_on)} points measured on one H200" if known.constants_on else "what is published"
+        return (f"latencies rest on {rests}: no point of this machine was measured yet (a study, or --observed)",)
+    return ()
 
 
 def _notes(question: Question) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import Card
 from dyno.model.spec import ModelSpec
+from dyno.predict.latency import Latency
 from dyno.predict.memory import Host, Memory
 from dyno.predict.offload import Offload
 from dyno.predict.setup import Setup
@@ -12,13 +13,14 @@ from dyno.predict.setup import Setup
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One configuration. `rejected` says why vLLM would not start with it or a limit would not hold."""
+    """One configuration. `rejected` says why vLLM would not start, could not answer, or would miss a limit."""
 
     name: str
     args: EngineArgs
     setup: Setup
     memory: Memory
     rejected: tuple[str, ...]
+    latency: Latency | None = None  # without a load, or where nothing can be said
 
 
 @dataclass(frozen=True, slots=True)

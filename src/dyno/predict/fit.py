@@ -1,72 +1,74 @@
 """Constants from starts that were seen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log, sqrt
-from statistics import fmean
+from statistics import fmean, median
 
-from dyno.predict.constants import HOPPER, MIB, Constants
-from dyno.predict.terms import Boot, graph_bytes, graph_features, kept_off, other_off, sampled
+from dyno.predict.constants import MIB, UNSEEN, Constants
+from dyno.predict.graphs import graph_bytes, graph_features, pools_bytes
+from dyno.predict.terms import Boot, kept_off, other_off, own_spread
 
 # Nothing is surer than this of a model that was not seen.
-_LEAST_OTHER, _LEAST_GRAPH, _LEAST_KEPT = 12 * MIB, 0.06, 25 * MIB
-# What was known counts as so many starts, or so much of one start's error over the factor's own.
-_OTHER_KNOWN, _GRAPH_KNOWN, _KEPT_KNOWN = 0.5, (0.2, 0.2), (0.1, 1.2)
+_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 4 * MIB, 20 * MIB, 0.06
+_KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
-def fit(boots: Sequence[tuple[str, Boot]], known: Constants = HOPPER) -> Constants:
-    """The constants that explain the boots best, drawn towards those that are known; with the ids of the boots."""
-    seen = [boot for _, boot in boots]
-    if not seen:
+def fit(boots: Sequence[tuple[str, Boot]], known: Constants = UNSEEN) -> Constants:
+    """The constants that explain the boots best, with their ids. Each model counts once, however often it was started.
+
+    They are of the boots' own machine: nothing is left of how far machines lie apart.
+    """
+    if not boots:
         return replace(known, fitted_on=())
-    other, other_spread = _mean([off for boot in seen if (off := other_off(boot, known)) is not None], _LEAST_OTHER)
-    graphs = _graphs([boot for boot in seen if boot.facts.graph_bytes], known)
-    kept = _kept(seen, graphs)
-    return replace(kept, fitted_on=tuple(name for name, _ in boots), other=known.other + other, other_off=other_spread)
+    models = _by_model([boot for _, boot in boots])
+    found = _graphs(models, known)
+    offs = _of_models(models, lambda boot: other_off(boot, found))
+    other, scatter = _centre(offs, found.other_off, _LEAST_OTHER)
+    explained = fmean(own_spread(boots[0].setup) ** 2 for boots in models)  # weights and peaks are off by that already
+    other_off_ = sqrt(max(_LEAST_OTHER**2, scatter**2 - explained))
+    found = replace(found, other=found.other + other, other_off=other_off_)
+    kept, kept_off_ = _centre(_of_models(models, lambda boot: kept_off(boot, found)), found.kept_off, _LEAST_KEPT)
+    return replace(found, fitted_on=tuple(name for name, _ in boots), kept=found.kept + kept, kept_off=kept_off_,
+                   machine_off=other_off_ / sqrt(max(1, len(offs))))  # fmt: skip
 
 
-def _mean(offs: Sequence[float], least: float) -> tuple[float, float]:
-    if not offs:
-        return 0.0, 4 * least
-    mean = sum(offs) / (len(offs) + _OTHER_KNOWN)
-    return mean, max(least, _deviation([off - mean for off in offs]))
-
-
-def _deviation(left: Sequence[float]) -> float:
-    """Of a model that was not fitted: a little more than what is left over the fitted ones."""
-    return sqrt(fmean(each**2 for each in left) * (1 + 1 / len(left)))
-
-
-def _graphs(boots: Sequence[Boot], known: Constants) -> Constants:
-    """Least squares of relative errors."""
-    rows, wanted = [], []
+def _by_model(boots: Sequence[Boot]) -> list[list[Boot]]:
+    models: dict[object, list[Boot]] = {}
     for boot in boots:
-        sizes, tokens = graph_features(boot.setup)
-        took = float(boot.facts.graph_bytes or 0)
-        rows.append([known.graph_layer * sizes / took, known.graph_token * tokens / took])
-        wanted.append(1.0)
-    layer, token = _positive(rows, wanted, _GRAPH_KNOWN)
-    found = replace(known, graph_layer=known.graph_layer * layer, graph_token=known.graph_token * token)
-    left = [log(boot.facts.graph_bytes / graph_bytes(boot.setup, found)) for boot in boots if boot.facts.graph_bytes]
-    return replace(found, graph_off=max(_LEAST_GRAPH, _deviation(left)) if left else known.graph_off)
+        models.setdefault((boot.setup.model.architecture, boot.setup.model.weights), []).append(boot)
+    return list(models.values())
 
 
-def _kept(boots: Sequence[Boot], known: Constants) -> Constants:
-    told = [(boot, off) for boot in boots if (off := kept_off(boot, known)) is not None]
-    rows, wanted = [], []
-    for boot, off in told:
-        share = known.kept_logit * sampled(boot.setup)
-        rows.append([known.kept / MIB / 100, share / MIB / 100])
-        wanted.append((known.kept + share + off) / MIB / 100)  # beyond what is known of it
-    base, logit = _positive(rows, wanted, _KEPT_KNOWN)
-    found = replace(known, kept=known.kept * base, kept_logit=known.kept_logit * logit)
-    left = [off for boot, _ in told if (off := kept_off(boot, found)) is not None]
-    return replace(found, kept_off=max(_LEAST_KEPT, _deviation(left)) if left else known.kept_off)
+def _of_models(models: Sequence[Sequence[Boot]], off: Callable[[Boot], float | None]) -> list[float]:
+    """A model's is the middle one of its boots'."""
+    found = [[each for boot in boots if (each := off(boot)) is not None] for boots in models]
+    return [median(offs) for offs in found if offs]
 
 
-def _positive(rows: list[list[float]], wanted: list[float], known: tuple[float, float]) -> tuple[float, float]:
-    """Two factors, not negative, drawn towards 1."""
+def _centre(offs: Sequence[float], unknown: float, least: float) -> tuple[float, float]:
+    """The middle of the models', and how far a model that was not fitted may lie from it."""
+    if len(offs) < 2:
+        return (offs[0] if offs else 0.0), unknown
+    centre = median(offs)
+    return centre, max(least, sqrt(fmean((off - centre) ** 2 for off in offs) * (1 + 1 / len(offs))))
+
+
+def _graphs(models: Sequence[Sequence[Boot]], known: Constants) -> Constants:
+    """Least squares of relative errors, drawn a little towards what is known."""
     from scipy.optimize import nnls
 
-    found, _ = nnls([*rows, [known[0], 0.0], [0.0, known[1]]], [*wanted, *known])
-    return float(found[0]), float(found[1])
+    rows, wanted = [], []
+    seen = [[boot for boot in boots if boot.facts.graph_bytes and boot.setup.v2_runner] for boots in models]
+    for boots in seen:
+        for boot in boots:
+            (layers, splits), took = graph_features(boot.setup), float(boot.facts.graph_bytes or 0)
+            weight = 1 / took / sqrt(len(boots))
+            rows.append([known.graph_layer * layers * weight, known.graph_split * splits * weight])
+            wanted.append((took - pools_bytes(boot.setup)) * weight)
+    (layer, split), _ = nnls([*rows, [_KNOWN[0], 0.0], [0.0, _KNOWN[1]]], [*wanted, *_KNOWN])
+    found = replace(known, graph_layer=known.graph_layer * float(layer), graph_split=known.graph_split * float(split))
+    left = [[log(boot.facts.graph_bytes / graph_bytes(boot.setup, found)) for boot in boots if boot.facts.graph_bytes]
+            for boots in seen if boots]  # fmt: skip
+    _, off = _centre([median(each) for each in left], known.graph_off, _LEAST_GRAPH)
+    return replace(found, graph_off=off)

@@ -98,8 +98,12 @@ def fitted(setup: Setup, memory: Memory) -> Setup:
 
 def reasons_against(setup: Setup, memory: Memory, host: Host | None = None) -> tuple[str, ...]:
     """Everything for which vLLM would refuse to start, or the card would be too small for it; empty when it fits."""
-    host = host or Host()
-    reasons = list(refusals(setup))
+    return (*refusals(setup), *lacking(setup, memory, host or Host()))
+
+
+def lacking(setup: Setup, memory: Memory, host: Host) -> tuple[str, ...]:
+    """What there is too little memory for."""
+    reasons: list[str] = []
     if setup.card:
         free = setup.card.cuda_bytes - host.card_used_bytes
         if memory.requested_bytes > free:

@@ -40,6 +40,8 @@ class Setup:
     blocks: int | None = None  # --num-gpu-blocks-override
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
+    attention_backend: str = ""  # none: the release's own choice
+    flashinfer_sampler: bool = False
 
     @property
     def graphs_budgeted(self) -> bool:
@@ -71,6 +73,8 @@ class Setup:
 # Architectures with experts whose default was the V2 runner while others with experts still had V1.
 _V2_WITH_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM"})
 _V2_FOR_ALL: Release = (0, 32)
+_MOST_CAPTURED = 2**14  # tokens of a CUDA graph; a larger one is no use
+_FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody looked
 
 
 def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | None) -> Setup:
@@ -91,8 +95,8 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         max_num_batched_tokens=batched,
         max_num_seqs=sequences,
         utilization=float(_number(flags, "gpu_memory_utilization", 0.92 if release >= (0, 20) else 0.90)),
-        block_size=_int(flags, "block_size", 16 if card or model.uses_mla else 128),
-        tensor_parallel=_int(flags, "tensor_parallel_size", 1),
+        block_size=max(1, _int(flags, "block_size", 16 if card or model.uses_mla else 128)),
+        tensor_parallel=max(1, _int(flags, "tensor_parallel_size", 1)),
         kv_dtype=str(flags.get("kv_cache_dtype", "auto")),
         online=str(online) if online and model.quantized is None else None,
         eager=eager,
@@ -106,6 +110,8 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         blocks=_int(flags, "num_gpu_blocks_override", 0) or None,
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
         auto_fit=length < 1,
+        attention_backend=str(flags.get("attention_backend", "")).upper(),
+        flashinfer_sampler=card is not None and _flashinfer_sampler(env, release),
     )
 
 
@@ -122,6 +128,8 @@ def refusals(setup: Setup) -> tuple[str, ...]:
         found.append(f"gpu_memory_utilization {setup.utilization:g} is not more than 0 and at most 1")
     if model.num_attention_heads % tp:
         found.append(f"tensor_parallel_size {tp} does not divide the {model.num_attention_heads} attention heads")
+    if setup.card and setup.block_size % 16:
+        found.append(f"block_size {setup.block_size} is not a multiple of 16, as attention's kernels want it")
     if setup.online == "fp8" and setup.release >= (0, 31):
         found.append(
             "quantization fp8 takes FP8 checkpoints only since vLLM 0.31; for BF16 weights it is fp8_per_tensor"
@@ -140,6 +148,8 @@ def _batch(flags: Mapping[str, FlagValue], release: Release, card: Card | None, 
         tokens = 16384
     if card is None:
         tokens, sequences = 2048, 128
+    if flags.get("performance_mode") == "throughput":
+        tokens, sequences = 2 * tokens, 2 * sequences
     asked_tokens, asked_sequences = _int(flags, "max_num_batched_tokens", 0), _int(flags, "max_num_seqs", 0)
     sequences = asked_sequences or sequences
     tokens = asked_tokens or min(tokens, sequences * length)
@@ -156,6 +166,10 @@ def _v2_runner(model: ModelSpec, env: Mapping[str, str], release: Release) -> bo
     return not model.is_hybrid and (not model.num_experts or model.architecture in _V2_WITH_EXPERTS)
 
 
+def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool:
+    return env.get("VLLM_USE_FLASHINFER_SAMPLER", "1" if release >= _FLASHINFER_SAMPLES else "0") not in ("0", "false")
+
+
 def _graphs(compilation: Mapping[str, Any]) -> bool:
     mode = str(compilation.get("cudagraph_mode", "")).upper()
     return mode not in ("NONE", "0") and compilation.get("mode") not in (0, "NONE")
@@ -167,7 +181,7 @@ def _capture_sizes(compilation: Mapping[str, Any], sequences: int, batched: int)
     if isinstance(given, list):
         return tuple(sorted({size for size in given if isinstance(size, int) and 0 < size <= batched}))
     asked = compilation.get("max_cudagraph_capture_size")
-    most = min(asked if isinstance(asked, int) else min(2 * sequences, 512), batched)
+    most = min(asked if isinstance(asked, int) else min(2 * sequences, 512), batched, _MOST_CAPTURED)
     sizes = {size for size in (1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16)) if size <= most}
     return tuple(sorted(sizes | ({batched} if batched <= most else set())))
 

@@ -1,12 +1,18 @@
-"""The terms of a card's memory that no formula gives: what was measured, how sure it is, and how boots correct it."""
+"""The terms of a card's memory that no formula gives: what was measured, how sure it is, and how boots correct it.
+
+What a machine and its engine share (context, non-torch, what stays in the allocator, a graph's cost) is corrected by
+boots of any model; how far models of one machine lie apart is known, and a boot of another model says so much less.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, exp, hypot, log, sqrt
 from statistics import fmean
 
-from dyno.predict.activations import activation_bytes, kept_bytes
+from dyno.predict.activations import activation_bytes
 from dyno.predict.constants import HOPPER, MIB, Constants, constants_for
+from dyno.predict.graphs import graph_bytes
+from dyno.predict.kept import kept_bytes
 from dyno.predict.setup import Setup
 from dyno.predict.weights import weights_bytes
 
@@ -50,86 +56,67 @@ class Terms:
     kept: Term
 
 
+_MEASURED = (0, 26)
+_REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and stored in a form that kernels repack
+_LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
+_HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measured it yet
+_SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
+_GRAPHS_APART = 0.06  # of the logarithm, between models of one machine
+
+
 def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measured: Constants = HOPPER) -> Terms:
     """The terms of a setup, corrected by boots of the same kind of card."""
-    prior = _prior(setup, measured, cold)
+    prior, known = _prior(setup, measured, cold), _known(setup, measured)
     seen = [boot for boot in boots if _same_machine(boot.setup, setup)]
+    other = [(boot, other_off(boot, measured, own=_same_model(boot.setup, setup)),
+              hypot(known.other_off, activation_spread(boot.setup))) for boot in seen]  # fmt: skip
+    kept = [(boot, kept_off(boot, measured), known.kept_off) for boot in seen]
     return replace(
         prior,
         weights=_weights(setup, prior.weights, seen),
-        other=_corrected(setup, prior.other, [(boot, other_off(boot, measured)) for boot in seen]),
+        other=_corrected(setup, prior.other, known.machine_off, other),
         graphs=_graphs(prior.graphs, seen, measured),
-        kept=_corrected(setup, prior.kept, [(boot, kept_off(boot, measured)) for boot in seen]),
+        kept=_corrected(setup, prior.kept, known.machine_off, kept),
     )
+
+
+def _known(setup: Setup, measured: Constants) -> Constants:
+    return constants_for(setup.card.capability if setup.card else (0, 0), measured)
 
 
 def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
-    known = constants_for(setup.card.capability if setup.card else (0, 0), measured)
-    weights = weights_bytes(setup)
+    known = _known(setup, measured)
+    weights, graphs = weights_bytes(setup), graph_bytes(setup, known)
+    links = _LINKS if setup.tensor_parallel > 1 else Term(0)  # NCCL's buffers, before vLLM first looks
+    held = _HELD if setup.release >= (0, 27) else Term(0)  # vLLM asks the card, so that free blocks count too
     return Terms(
-        weights=Term(weights, 0.0005 * weights + (_ONLINE if setup.online else 4 * MIB)),
-        activation=Term(activation_bytes(setup, cold=cold), _activation_spread(setup)),
-        other=_other(setup, known),
-        graphs=Term(graphs := graph_bytes(setup, known), hypot(known.graph_off * graphs, _estimate_spread(setup))),
-        context=_context(setup, known),
-        kept=Term(known.kept + known.kept_logit * sampled(setup) + kept_bytes(setup), known.kept_off),
+        weights=Term(weights, _weights_spread(setup, weights)),
+        activation=Term(activation_bytes(setup, cold=cold), activation_spread(setup)),
+        other=Term(known.other + held.nbytes, hypot(known.machine_off, known.other_off, held.spread)),
+        graphs=Term(graphs, known.graph_off * graphs),
+        context=Term(known.context + links.nbytes, links.spread),
+        kept=Term(known.kept + kept_bytes(setup), hypot(known.machine_off, known.kept_off)),
     )
 
 
-def _estimate_spread(setup: Setup) -> float:
-    """Where graphs are budgeted, vLLM's own estimate of them is what counts, which is off too."""
-    return 60 * MIB if setup.graphs_budgeted else 0.0
+def own_spread(setup: Setup) -> float:
+    """How far a model's weights and its peak are off together."""
+    return hypot(_weights_spread(setup, weights_bytes(setup)), activation_spread(setup))
 
 
-def _context(setup: Setup, known: Constants) -> Term:
-    """With several cards also NCCL's buffers and those of vLLM's own all-reduce, before vLLM first looks."""
-    links = _LINKS if setup.tensor_parallel > 1 else Term(0)
-    return Term(known.context + links.nbytes, hypot(known.context_off, links.spread))
+def _weights_spread(setup: Setup, weights: float) -> float:
+    how = setup.model.quantized
+    return _REPLAYED + (_REPACKED * weights if how and how.bits < 8 else 0.0)
 
 
-def _other(setup: Setup, known: Constants) -> Term:
-    """Since 0.27 vLLM asks the card what is in use, so that what its allocator holds and does not use counts too."""
-    held = _HELD if setup.release >= (0, 27) else Term(0)
-    return Term(known.other + held.nbytes, hypot(known.other_off, held.spread))
-
-
-_MEASURED = (0, 26)
-_V1_SAMPLER = 1.5
-_ONLINE = 30 * MIB  # what quantizing while loading leaves behind was measured once
-_LINKS = Term(350 * MIB, 200 * MIB)  # nobody measured it yet
-_HELD = Term(25 * MIB, 25 * MIB)  # nobody measured it yet
-
-
-def _activation_spread(setup: Setup) -> float:
-    """How far the peak's formula is off: little where it was measured, dense layers, compiled."""
+def activation_spread(setup: Setup) -> float:
+    """How far the peak's formula is off: little where it was measured, least for dense layers, compiled."""
     model = setup.model
-    plain = not (model.num_experts or model.uses_mla or model.is_hybrid or model.multimodal)
-    off = (10 * MIB if not setup.eager else 30 * MIB) if plain else 100 * MIB
+    if model.is_hybrid or model.multimodal:
+        off = 100 * MIB
+    else:
+        off = 5 * MIB if model.num_experts or model.uses_mla or setup.eager else 2 * MIB
     return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
-
-
-def graph_features(setup: Setup) -> tuple[float, float]:
-    """What CUDA graphs grow with: sizes and layers; tokens captured whole, layers and hidden size."""
-    if not setup.graphs:
-        return 0.0, 0.0
-    layers = setup.model.num_hidden_layers
-    whole = sum(size for size in setup.capture_sizes if size <= setup.max_num_seqs)
-    return float(len(setup.capture_sizes) * layers), float(whole * layers * setup.model.hidden_size)
-
-
-def graph_bytes(setup: Setup, known: Constants) -> float:
-    """CUDA graphs before any was seen."""
-    sizes, tokens = graph_features(setup)
-    return known.graph_layer * sizes + known.graph_token * tokens
-
-
-def sampled(setup: Setup) -> int:
-    """Logits of the sampler's warm-up: every sequence that a batch of two tokens each has room for.
-
-    The V1 runner holds half as much again of each: 14 bytes, in 16 bits, as numbers, probabilities and noise.
-    """
-    sequences = min(setup.max_num_seqs, max(1, setup.max_num_batched_tokens // 2))
-    return round(sequences * setup.model.vocab_size * (1.0 if setup.v2_runner else _V1_SAMPLER))
 
 
 def _same_machine(one: Setup, other: Setup) -> bool:
@@ -146,7 +133,8 @@ def _same_model(one: Setup, other: Setup) -> bool:
 
 def _weights(setup: Setup, prior: Term, boots: Sequence[Boot]) -> Term:
     """As a start of the same model told; where it is quantized while loading, as it left behind with other models."""
-    told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes]
+    told = [boot.facts.weights_bytes for boot in boots if _same_model(boot.setup, setup) and boot.facts.weights_bytes
+            and (boot.setup.kv_dtype == setup.kv_dtype)]  # fmt: skip
     if told:
         return Term(fmean(told), 5 * MIB)
     alike = [boot for boot in boots if setup.online and boot.setup.online == setup.online]
@@ -161,30 +149,37 @@ def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
            if boot.facts.graph_bytes and (expected := graph_bytes(boot.setup, measured))]  # fmt: skip
     if not off or not prior.nbytes:
         return prior
-    each = 0.08
-    known = len(off) / each**2
-    mean = sum(off) / each**2 / (known + 1 / measured.graph_off**2)
-    expected = prior.nbytes * exp(mean)
-    return Term(expected, expected * sqrt(1 / (known + 1 / measured.graph_off**2) + each**2))
+    common = sqrt(max(1e-9, (prior.spread / prior.nbytes) ** 2 - _GRAPHS_APART**2 / 2))
+    known = len(off) / _GRAPHS_APART**2 + 1 / common**2
+    expected = prior.nbytes * exp(sum(off) / _GRAPHS_APART**2 / known)
+    return Term(expected, expected * hypot(sqrt(1 / known), _GRAPHS_APART))
 
 
-def _corrected(setup: Setup, prior: Term, boots: Sequence[tuple[Boot, float | None]]) -> Term:
-    """A term that a machine's engines share, from how far it was off in each boot; None where a boot does not tell.
+def _corrected(
+    setup: Setup, prior: Term, machine_off: float, boots: Sequence[tuple[Boot, float | None, float]]
+) -> Term:
+    """A term from how far it was off in each boot, None where a boot does not tell, and how far models lie apart.
 
-    A boot of another model says less of this one, by how far the formulas may be off for it.
+    Boots of the same model say all. Of others' only what the machine shares is taken: the best guess of it between
+    nothing and what they say, the scatter of models against that of machines.
     """
-    weight = total = 0.0
-    for boot, off in boots:
-        if off is not None:
-            sure = 4 * MIB if _same_model(boot.setup, setup) else max(12 * MIB, _activation_spread(boot.setup))
-            weight += 1 / sure**2
-            total += off / sure**2
-    known = weight + 1 / prior.spread**2
-    return Term(prior.nbytes + total / known, sqrt(1 / known))
+    own = [off for boot, off, _ in boots if off is not None and _same_model(boot.setup, setup)]
+    if own:
+        return Term(prior.nbytes + fmean(own), _SAME_MODEL)
+    told = [(off, apart) for _, off, apart in boots if off is not None]
+    if not told:
+        return prior
+    known = sum(1 / apart**2 for _, apart in told) + 1 / machine_off**2
+    shared = sum(off / apart**2 for off, apart in told) / known
+    of_models = sqrt(max(0.0, prior.spread**2 - machine_off**2))
+    return Term(prior.nbytes + shared, hypot(sqrt(1 / known), of_models))
 
 
-def other_off(boot: Boot, measured: Constants) -> float | None:
+def other_off(boot: Boot, measured: Constants, *, own: bool = False) -> float | None:
     """What the KV cache did not get and no term explains.
+
+    What loading leaves behind beyond the weights is in it, which a machine's models share; not so where the boot is
+    the model's `own`, whose weights are known.
 
     A boot does not say whether it compiled: the peak that explains it better is taken.
     """
@@ -193,10 +188,10 @@ def other_off(boot: Boot, measured: Constants) -> float | None:
         return None
     prior = _prior(setup, measured, cold=True)
     graphs = (boot.facts.graph_bytes or prior.graphs.nbytes) if setup.graphs_budgeted else 0.0
-    left = requested_bytes(setup) - told - (boot.facts.weights_bytes or weights_bytes(setup)) - graphs
-    expected = prior.other.nbytes
+    weights = (boot.facts.weights_bytes if own else None) or prior.weights.nbytes
+    left = requested_bytes(setup) - told - weights - graphs
     peaks = (activation_bytes(setup, cold=True), activation_bytes(setup, cold=False))
-    return min((left - peak - expected for peak in peaks), key=abs)
+    return min((left - peak - prior.other.nbytes for peak in peaks), key=abs)
 
 
 def kept_off(boot: Boot, measured: Constants) -> float | None:
@@ -205,8 +200,9 @@ def kept_off(boot: Boot, measured: Constants) -> float | None:
     if facts.device_used_bytes is None or facts.kv_cache_bytes is None:
         return None
     graphs = facts.graph_bytes if facts.graph_bytes is not None else prior.graphs.nbytes
+    other = prior.other.nbytes + (other_off(boot, measured, own=True) or 0.0)
     return (facts.device_used_bytes - facts.kv_cache_bytes - (facts.weights_bytes or prior.weights.nbytes) - graphs
-            - prior.context.nbytes - prior.other.nbytes - prior.kept.nbytes)  # fmt: skip
+            - prior.context.nbytes - other - prior.kept.nbytes)  # fmt: skip
 
 
 def requested_bytes(setup: Setup) -> int:

@@ -13,7 +13,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "study": outcome.study,
         "rows": [{"name": row.candidate.name, "state": row.state, "cause": row.cause, "launches": row.launches,
-                  "metrics": row.metrics} | _capacity(outcome, row) | _ratios(row)
+                  "metrics": row.metrics} | _capacity(outcome, row) | _ratios(row) | _predicted(row)
                  for row in outcome.rows],
         "verdict": verdict_json(outcome.verdict) if outcome.verdict else None,
         "recommended": _recommended(outcome.recommended),
@@ -32,6 +32,11 @@ def _several(outcome: Outcome) -> dict[str, Any]:
     loads = {"workloads": {test: asdict(load) for test, load in outcome.loads.items()}}
     verdicts = {"confirmed": [verdict_json(verdict) | {"note": verdict.note} for verdict in outcome.confirmed]}
     return (loads if len(outcome.loads) > 1 else {}) | (verdicts if len(outcome.confirmed) > 1 else {})
+
+
+def _predicted(row: Row) -> dict[str, Any]:
+    """What a plan said of it, where one was made."""
+    return {"predicted": row.foreseen} if row.foreseen else {}
 
 
 def _ratios(row: Row) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
                 charts=load_charts(sides)),
         _of_test(made.get("sustained"), sustained_charts(outcome, sides)),
         _of_test(made.get("soak"), soak_charts(outcome, sides)),
+        _of_test(made.get("foreseen"), ()),
     ]  # fmt: skip
     return tuple(part for part in parts if part.table or part.charts)
 

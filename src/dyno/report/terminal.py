@@ -25,7 +25,7 @@ from dyno.study.outcome import Outcome, Row
 # Columns that go, one after the other, until the table fits the terminal. What decides stays.
 _GO_IN_ORDER = ("KV tokens", "Limits", "Memory GiB", "State", "Startup s", "Prefix reuse ms, hits", "Long context ms")
 _ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "inconclusive": "bold yellow"}
-_STATE_STYLES = {"failed": "red", "void": "yellow", "pending": "dim"}
+_STATE_STYLES = {"failed": "red", "void": "yellow", "pending": "dim", "rejected": "yellow"}
 
 
 def render_terminal(outcome: Outcome, console: Console) -> None:

@@ -1,5 +1,6 @@
 """Several workloads in a study: what each candidate is worth on each of them, screened and confirmed."""
 
+from dyno.report.foreseen import foreseen_table
 from dyno.report.matrix import NOTHING, number
 from dyno.report.tables import Cells, Table, tables
 from dyno.study.outcome import Outcome, Row
@@ -9,7 +10,9 @@ from dyno.verdict.compare import Comparison
 def all_tables(outcome: Outcome) -> dict[str, Table]:
     """All tables beside the matrix by what they are of, only those that hold something."""
     made = {"confirmed": _confirmed(outcome), "workloads": _workloads(outcome)}
-    return {name: table for name, table in made.items() if table.rows} | tables(outcome)
+    last = {"foreseen": foreseen_table(outcome)}
+    return ({name: table for name, table in made.items() if table.rows} | tables(outcome)
+            | {name: table for name, table in last.items() if table.rows})  # fmt: skip
 
 
 def _confirmed(outcome: Outcome) -> Table:

@@ -6,12 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dyno.bench.scenarios import OF_ONE_LOAD, plan_load
 from dyno.errors import DynoError, InputError
 from dyno.hardware.gpus import live_card
-from dyno.plan.observed import Observation, keep_boot, parse_release
+from dyno.plan.flags import VARIABLES
+from dyno.plan.observed import Observation, Told, keep_boot, parse_release
 from dyno.predict.terms import Facts
 from dyno.study.journal import Journal
+from dyno.study.spec import StudySpec
+from dyno.study.store import spec_of
 from dyno.study.trial import Candidate, Step
+from dyno.workload import Workload
 
 
 def observed_starts(journal: Journal) -> tuple[Observation, ...]:
@@ -26,7 +31,9 @@ def observed_starts(journal: Journal) -> tuple[Observation, ...]:
         raise InputError(f"{model.source}: {model.unknown}, so that a study of it says nothing of other models' memory")
     gpus = study.hardware.gpus if study.engine.platform == "cuda" else ()
     card = live_card(gpus[0]) if gpus else None
-    return tuple(Observation(model, card, parse_release(study.engine.version), candidate.args, _facts(step))
+    release = parse_release(study.engine.version)
+    return tuple(Observation(model, card, release, candidate.args, _facts(step), _told(journal, candidate.name),
+                             f"{candidate.name}")
                  for candidate, step in _ready(journal))  # fmt: skip
 
 
@@ -43,8 +50,10 @@ def keep_starts(journal: Journal) -> None:
         content = json.loads(config.read_bytes())
         for candidate, step in _ready(journal):
             entry: dict[str, Any] = {
-                "model": content, "gpu": study.hardware.gpus[0].name, "points": [],
+                "model": content, "gpu": study.hardware.gpus[0].name,
+                "points": [_point(told) for told in _told(journal, candidate.name)],
                 "engine_version": study.engine.version, "args": list(candidate.args.argv()[1:]),
+                "env": {name: value for name, value in candidate.args.env if name in VARIABLES},
                 "facts": {name: getattr(step.facts, name) for name in Facts.__dataclass_fields__},
             }  # fmt: skip
             keep_boot(entry)
@@ -63,6 +72,38 @@ def _ready(journal: Journal) -> Iterator[tuple[Candidate, Step]]:
         ):
             seen.add(step.candidate)
             yield candidates[step.candidate], step
+
+
+def _told(journal: Journal, candidate: str) -> tuple[Told, ...]:
+    """The loads that a configuration was put to, with their medians."""
+    spec = spec_of(journal)
+    lengths = {step.launch: step.facts.max_model_len for step in journal.steps if step.facts}
+    found = []
+    for step in journal.steps:
+        kind, figures = step.scenario.partition("@")[0], step.figures
+        if step.candidate != candidate or step.state != "complete" or step.phase == "warm" or kind not in OF_ONE_LOAD:
+            continue
+        if "capacity_concurrency" in figures:  # the load that a search ended with
+            continue
+        asked = workload_of(step.scenario, spec, lengths.get(step.launch))
+        named = {"ttft": "ttft_ms.p50", "tpot": "tpot_ms.p50", "output_throughput": "output_throughput"}
+        found.append(Told(asked, {name: value for name, figure in named.items() if (value := figures.get(figure))}))
+    return tuple(found)
+
+
+def workload_of(test: str, spec: StudySpec, max_model_len: int | None) -> Workload:
+    """What a test of one load asks of an engine."""
+    load = plan_load(test.partition("@")[0], spec.loads.get(test, spec.workload), 0, max_model_len)
+    return Workload(test, load.input_len, load.output_len, load.concurrency, load.num_requests, load.prefix_len,
+                    load.prefixes)  # fmt: skip
+
+
+def _point(told: Told) -> dict[str, Any]:
+    """As `--observed` has it."""
+    load, figures = told.workload, told.figures
+    return {"input_len": load.input_len, "output_len": load.output_len, "concurrency": load.concurrency,
+            "num_requests": load.num_requests, "prefix_len": load.prefix_len, "ttft_ms": figures.get("ttft"),
+            "tpot_ms": figures.get("tpot"), "output_throughput": figures.get("output_throughput")}  # fmt: skip
 
 
 def _facts(step: Step) -> Facts:

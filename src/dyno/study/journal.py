@@ -12,7 +12,7 @@ from dyno.engine.environment import Environment
 from dyno.errors import DynoError, InputError
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
-from dyno.study.trial import Candidate, Step
+from dyno.study.trial import Candidate, Foreseen, Step
 from dyno.study.written import SpecFile
 from dyno.verdict.compare import Comparison
 
@@ -98,7 +98,17 @@ class NoteLine:
     kind: Literal["note"] = "note"
 
 
-Line = StudyLine | BlockLine | ConfirmLine | LookLine | StepLine | NoteLine
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """What was known of the candidates before any was launched; `note` says why nothing was."""
+
+    candidates: tuple[Foreseen, ...]
+    note: str
+    at: str
+    kind: Literal["plan"] = "plan"
+
+
+Line = StudyLine | BlockLine | PlanLine | ConfirmLine | LookLine | StepLine | NoteLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,12 @@ class Journal:
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
     looks: tuple[LookLine, ...] = ()
+    plan: PlanLine | None = None
+
+    @property
+    def foreseen(self) -> dict[str, Foreseen]:
+        """What a plan said of candidates, by their names."""
+        return {each.name: each for each in self.plan.candidates} if self.plan else {}
 
 
 def append(folder: Path, line: Line) -> None:
@@ -193,6 +209,7 @@ def _folded(path: Path, lines: Sequence[Line]) -> Journal:
     if not isinstance(head, StudyLine):
         raise _damaged(path, 1, "is not the first line of a study")
     confirms = [line for line in lines if isinstance(line, ConfirmLine)]
+    plans = [line for line in lines if isinstance(line, PlanLine)]
     return Journal(
         study=head,
         blocks=tuple(line for line in lines if isinstance(line, BlockLine)),
@@ -200,4 +217,5 @@ def _folded(path: Path, lines: Sequence[Line]) -> Journal:
         steps=tuple(line.step for line in lines if isinstance(line, StepLine)),
         notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
         looks=tuple(line for line in lines if isinstance(line, LookLine)),
+        plan=plans[-1] if plans else None,
     )

@@ -12,13 +12,13 @@ from dyno.study.pairs import mean_figure, proven
 from dyno.study.schedule import is_decisive
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
-from dyno.study.trial import Candidate, Step
+from dyno.study.trial import Candidate, Foreseen, Step
 from dyno.verdict.compare import Comparison
 from dyno.verdict.decision import Decision, decide
 from dyno.verdict.limits import LimitCheck, check_limits
 from dyno.workload import THROUGHPUTS, Objective, Workload
 
-RowState = Literal["complete", "void", "failed", "pending"]
+RowState = Literal["complete", "void", "failed", "pending", "rejected"]
 
 # Figures of which the highest counts, not the middle one.
 PEAKS = ("rss_peak_bytes", "device_peak_bytes", "temperature_peak_c", "ready_s")
@@ -36,6 +36,7 @@ class Row:
     checks: tuple[LimitCheck, ...]
     ratio: float | None  # objective against its block's baseline, from screening: a rank, never a verdict
     ratios: dict[str, float] = field(default_factory=dict)  # the same for each workload's test, where there are several
+    foreseen: dict[str, float] = field(default_factory=dict)  # what a plan said of it before it was launched
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Outcome:
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     """The outcome of a study as far as its journal goes."""
-    rows = tuple(_row(candidate, journal.steps, spec) for candidate in journal.study.candidates)
+    rows = tuple(_row(each, journal.steps, spec, journal.foreseen.get(each.name))
+                 for each in journal.study.candidates)  # fmt: skip
     verdicts = proven(journal, spec.prove) if spec.prove else ()
     of_rounds = () if spec.prove else confirmed(journal, spec)
     verdict = next(iter(verdicts or of_rounds), None)
@@ -114,16 +116,19 @@ def screened_other(outcome: Outcome, spec: StudySpec, best: Row) -> Row | None:
                   and row.candidate.alters_output is not best.candidate.alters_output], spec)  # fmt: skip
 
 
-def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec) -> Row:
+def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec, plan: Foreseen | None) -> Row:
     mine = [step for step in steps if step.candidate == candidate.name and (step.phase != "warm" or is_decisive(step))]
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine, spec.loads)
+    if plan and plan.rejected and not mine:
+        state, cause = "rejected", "; ".join(plan.rejected)
     ratio = _screen_ratio(candidate, steps, spec.objective, tuple(spec.loads))
     speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
     each = {test: _screen_ratio(candidate, steps, spec.objective, (test,)) for test in spec.loads}
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
                check_limits(spec.limits, _for_limits(metrics, spec.loads) | {"speedup": speedup}), ratio,
-               {test: value for test, value in each.items() if value and len(each) > 1})  # fmt: skip
+               {test: value for test, value in each.items() if value and len(each) > 1},
+               plan.figures if plan else {})  # fmt: skip
 
 
 def _over_launches(mine: Sequence[Step], test: str) -> dict[str, float | None]:

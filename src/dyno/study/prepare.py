@@ -14,6 +14,7 @@ from dyno.hardware.spec import Gpu, Hardware
 from dyno.lint.check import Judge
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
+from dyno.study.journal import PlanLine
 from dyno.study.launchable import judge_for, launchable
 from dyno.study.space import Suggestion, alters_output, build_candidates, suggestions
 from dyno.study.spec import StudySpec, parse_spec
@@ -40,6 +41,7 @@ class Prepared:
     device_uuid: str | None
     notes: tuple[str, ...]
     others: tuple[Environment, ...] = ()  # environments that candidates name
+    plan: PlanLine | None = None  # None: nobody asked for one
 
 
 def prepare(

@@ -9,7 +9,7 @@ from dyno.study.launch import Launch, Session
 from dyno.study.outcome import judge, screened_best, screened_other
 from dyno.study.pairs import hindrance, looks_due, proven
 from dyno.study.progress import Progress, ProgressKind, Watch
-from dyno.study.schedule import LaunchPlan, Order, affordable_pairs, next_confirm, next_screen, screen_order
+from dyno.study.schedule import LaunchPlan, affordable_pairs, next_confirm, next_screen, order_of, screen_order
 from dyno.study.space import BASELINE
 from dyno.study.spec import ProveSpec, StudySpec
 from dyno.study.spent import spent_s
@@ -25,13 +25,11 @@ def run_study(session: Session, watch: Watch) -> Journal:
     A failed launch is a result and the study goes on; what was finished is on disk whenever this is interrupted.
     """
     journal = read_journal(session.folder)
-    alone = len(journal.study.candidates) == 1
+    order = order_of(journal.study.candidates, journal.foreseen, session.spec)
+    alone = not order.candidates
     clock = _Clock(watch, 0 if alone else 2 * session.spec.pairs, journal)
     if session.spec.prove:
         return _prove(session, session.spec.prove, clock)
-    others = journal.study.candidates[1:]
-    order = Order(tuple(each.name for each in others), session.spec.tests, session.spec.seed,
-                  tuple((each.name, each.against) for each in others if each.against))  # fmt: skip
     if journal.confirm is None and next_screen(order, journal.steps, session.block):
         journal = _warm(session, journal, screen_order(order, journal.steps, session.block), clock)
     while journal.confirm is None and (plan := next_screen(order, journal.steps, session.block)):

@@ -2,12 +2,13 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dyno.engine.failures import Cause
 from dyno.study.space import BASELINE
-from dyno.study.trial import Phase, Step
+from dyno.study.spec import StudySpec
+from dyno.study.trial import Candidate, Foreseen, Phase, Step
 
 CONFIRM_TESTS = ("startup", "throughput")
 
@@ -20,6 +21,7 @@ class Order:
     tests: tuple[str, ...]
     seed: int
     against: tuple[tuple[str, str], ...] = ()  # candidate, and the one its ratio is taken to instead of the baseline
+    ranked: bool = False  # a plan has put them in order, the best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,19 @@ class LaunchPlan:
         """Launches that are compared with each other get the same prompts; no two tests of a launch do."""
         shared = self.phase if self.pair is None else f"{self.phase} {self.pair}"
         return int.from_bytes(hashlib.sha256(f"{study_seed} {shared} {test}".encode()).digest()[:4], "big") >> 1
+
+
+def order_of(candidates: Sequence[Candidate], foreseen: Mapping[str, Foreseen], spec: StudySpec) -> Order:
+    """What is screened: nothing that cannot fit, and as a plan orders it where it foresees the objective of all."""
+    others = [each for each in candidates[1:] if not (each.name in foreseen and foreseen[each.name].rejected)]
+    told = {each.name: foreseen[each.name].figures.get(spec.objective.figure) for each in others
+            if each.name in foreseen}  # fmt: skip
+    known = {name: value for name, value in told.items() if value is not None}
+    names = [each.name for each in others]
+    if ranked := bool(names) and len(known) == len(names):
+        names.sort(key=known.__getitem__, reverse=spec.objective.higher_is_better)
+    against = tuple((each.name, each.against) for each in others if each.against in names and each.against)
+    return Order(tuple(names), spec.tests, spec.seed, against, ranked)
 
 
 def next_screen(order: Order, steps: Sequence[Step], block: int) -> LaunchPlan | None:
@@ -89,7 +104,8 @@ def screen_order(order: Order, steps: Sequence[Step], block: int) -> tuple[str, 
     here, and so are those whose start took too long already when it only warmed.
     """
     names = list(order.candidates)
-    random.Random(order.seed).shuffle(names)
+    if not order.ranked:
+        random.Random(order.seed).shuffle(names)
     earlier = [step for step in steps if step.block < block and step.phase == "screen"]
     finished = {step.candidate for step in earlier if not _owed(earlier, step.launch, order.tests)}
     finished |= {step.candidate for step in steps if is_decisive(step)}

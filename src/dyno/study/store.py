@@ -77,7 +77,12 @@ def create_study(folder: Path, prepared: Prepared, hardware: Hardware) -> None:
     make_folder(folder)
     append(folder, StudyLine(SCHEMA_VERSION, __version__, now(), prepared.written, prepared.model,
                              prepared.environment, hardware, prepared.candidates, prepared.others))  # fmt: skip
-    for note in prepared.notes:
+    plan = prepared.plan
+    if plan:
+        append(folder, plan)
+    unfit = [f"{each.name} is not launched: {'; '.join(each.rejected)}."
+             for each in (plan.candidates if plan else ()) if each.rejected]  # fmt: skip
+    for note in (*prepared.notes, *([plan.note] if plan and plan.note else []), *unfit):
         append(folder, NoteLine(note, now()))
 
 

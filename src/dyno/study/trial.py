@@ -25,6 +25,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a plan said of a candidate. One that is `rejected` is not launched; `figures` are named as measured ones."""
+
+    name: str
+    rejected: tuple[str, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A finished test of a launch. (candidate, scenario, launch, seed) identifies it within a study.
 

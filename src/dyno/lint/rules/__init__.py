@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from dyno.errors import InputError, nearest
 from dyno.lint.case import Rule
-from dyno.lint.rules import conflicts, hardware, ignored, model, names, traps, unsafe, values, variables
+from dyno.lint.rules import conflicts, hardware, ignored, model, names, speculation, traps, unsafe, values, variables
 
-MODULES = (names, values, variables, ignored, conflicts, hardware, model, unsafe, traps)
+MODULES = (names, values, variables, ignored, conflicts, speculation, hardware, model, unsafe, traps)
 RULES: dict[str, Rule] = {rule.code: rule for module in MODULES for rule in module.RULES.all}
 
 

@@ -1,11 +1,11 @@
 """Arguments that this release takes one by one and refuses together."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
-from dyno.lint.source import UNKNOWN, Value
-from dyno.lint.tables import EXCLUDES, RELATIONS, REQUIRES
+from dyno.lint.source import UNKNOWN
+from dyno.lint.together import EXCLUDES, NEEDS, RELATIONS, Need
 from dyno.units import format_bytes
 
 RULES = Rules()
@@ -128,40 +128,61 @@ def scales_without_fp8(case: Case) -> Iterator[Hit]:
 @RULES.rule("DYN409", "error", "Needs another flag", _CONFIG)
 def requires(case: Case) -> Iterator[Hit]:
     """vLLM refuses the one without the other."""
-    for name, needs, since in REQUIRES:
-        item = case.item(name)
-        if (
-            item
-            and case.flag(item)
-            and case.is_on(name)
-            and case.known.since(since)
-            and case.closed
-            and not case.is_on(needs)
-        ):
-            yield Hit(
-                item,
-                f"{item.written} needs --{needs.replace('_', '-')}",
-                f"give --{needs.replace('_', '-')}, or leave it out",
-            )
+    for need in NEEDS if case.closed else ():
+        item, value = case.item(need.name), case.value(need.name)
+        if item is None or not case.flag(item) or value is UNKNOWN or value in need.off:
+            continue
+        if not case.known.since(need.since) or (need.until and case.known.since(need.until)):
+            continue
+        if not any(_satisfied(case, need, other) for other in need.others):
+            named = " or ".join(_named(need, other) for other in need.others)
+            yield Hit(item, f"{item.written}{_key(need.name)} needs {named}", f"give {named}, or leave it out")
+
+
+def _satisfied(case: Case, need: Need, other: str) -> bool:
+    value = case.value(other)
+    if value is UNKNOWN:
+        return True
+    if need.least is not None:
+        return isinstance(value, int) and value >= need.least
+    return str(value).lower() in need.values if need.values else value is not None and value is not False
+
+
+def _named(need: Need, other: str) -> str:
+    what = "or".join(f" {value} " for value in need.values).rstrip() if need.values else ""
+    least = f" {need.least} or more" if need.least is not None else ""
+    flag, dot, key = other.partition(".")
+    return f"--{flag.replace('_', '-')}{dot}{key}{what}{least}"
+
+
+def _key(name: str) -> str:
+    """The key that a rule speaks of, as it follows the name of its flag."""
+    return f": {name.partition('.')[2]}" if "." in name else ""
 
 
 @RULES.rule("DYN410", "error", "Exclude each other", _CONFIG)
 def excludes(case: Case) -> Iterator[Hit]:
     """vLLM refuses the two together."""
-    for one, other, since in EXCLUDES:
+    for one, other in EXCLUDES:
         first, second = case.item(one), case.item(other)
-        if first and second and case.is_on(one) and case.is_on(other) and case.known.since(since) and case.flag(first):
-            yield Hit(first, f"{first.written} and {second.written} exclude each other", "leave one of them out")
+        if first and second and case.flag(first) and _is_set(case, one) and _is_set(case, other):
+            message = f"{first.written} and {second.written}{_key(other)} exclude each other"
+            yield Hit(first, message, "leave one of them out")
+
+
+def _is_set(case: Case, name: str) -> bool:
+    value = case.value(name)
+    return value is not None and value is not False and value is not UNKNOWN
 
 
 @RULES.rule("DYN411", "error", "Numbers that do not go together", _CONFIG)
 def relations(case: Case) -> Iterator[Hit]:
     """vLLM compares them when it builds its configuration, and ends with a ValueError."""
-    for low, high, default, since, until in RELATIONS:
+    for low, high, default in RELATIONS:
         item, other = case.item(low), case.item(high)
         small, large = case.value(low), case.value(high) if other else default
         numbers = isinstance(small, int) and isinstance(large, int) and not isinstance(small, bool)
-        if item and numbers and small > large and case.known.since(since) and not (until and case.known.since(until)):  # type: ignore[operator]
+        if item and numbers and small > large:  # type: ignore[operator]
             yield Hit(
                 item,
                 f"{item.written} {small} is more than {high} {large}",
@@ -191,40 +212,33 @@ def batch_and_length(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN413", "warning", "Backend of an offloading that is off", "vllm/config/cache.py: kv_offloading_size")
 def backend_without_size(case: Case) -> Iterator[Hit]:
-    """Offloading begins with --kv-offloading-size; until 0.13 the backend alone is refused, since 0.14 ignored."""
+    """Offloading begins with --kv-offloading-size; since 0.14 the backend alone is accepted and ignored."""
     item = case.item("kv_offloading_backend")
     if (
         item
         and case.flag(item)
         and case.closed
+        and case.known.since("0.14.0")
         and case.item("kv_offloading_size") is None
         and case.configuration.entry != "mention"
     ):
-        how = "ignored" if case.known.since("0.14.0") else "refused"
         yield Hit(
             item,
-            f"{item.written} without --kv-offloading-size is {how}",
+            f"{item.written} without --kv-offloading-size is ignored",
             "give --kv-offloading-size GiB, or leave it out",
         )
 
 
-@RULES.rule("DYN414", "error", "Asynchronous scheduling with such speculation", "vllm/config/vllm.py: async_scheduling")
-def async_and_speculation(case: Case) -> Iterator[Hit]:
-    """Left alone, vLLM switches asynchronous scheduling off for n-gram, suffix and Medusa speculation; asked for, it
-    refuses the two together."""
-    item, method = case.item("async_scheduling"), _speculative(case).get("method")
-    if item and case.value("async_scheduling") is True and method in ("ngram", "suffix", "medusa", "mlp_speculator"):
-        yield Hit(
-            item, f"{item.written} is refused with speculation by {method}", "leave it out: vLLM decides", Change(item)
-        )
-
-
-@RULES.rule("DYN415", "error", "How many tokens to guess", "vllm/config/speculative.py")
-def tokens_to_guess(case: Case) -> Iterator[Hit]:
-    """Only a draft model may name a number of its own; n-gram and suffix speculation have none."""
-    item, config = case.item("speculative_config"), _speculative(case)
-    if item and config.get("method") in ("ngram", "ngram_gpu") and "num_speculative_tokens" not in config:
-        yield Hit(item, f"{item.written} has no num_speculative_tokens", 'add "num_speculative_tokens": 4')
+@RULES.rule("DYN418", "error", "Context parallelism that does not fit", "vllm/config/parallel.py: dcp_size")
+def context_parallel(case: Case) -> Iterator[Hit]:
+    """The decode context is spread over the ranks of tensor parallelism, whose number has to be divisible by it."""
+    item, size = case.item("decode_context_parallel_size"), case.value("decode_context_parallel_size")
+    ranks = case.value("tensor_parallel_size") if case.item("tensor_parallel_size") else 1
+    if item is None or not case.closed or case.item("prefill_context_parallel_size"):
+        return
+    if isinstance(size, int) and size > 0 and isinstance(ranks, int) and ranks % size:
+        yield Hit(item, f"{item.written} {size}: tensor_parallel_size {ranks} is not divisible by it",
+                  "choose a divisor, or raise --tensor-parallel-size")  # fmt: skip
 
 
 @RULES.rule("DYN416", "error", "Length of nothing", "vllm/config/model.py: max_model_len")
@@ -235,11 +249,6 @@ def no_length(case: Case) -> Iterator[Hit]:
         yield Hit(
             item, f"{item.written} {length} is no length", "write the tokens of the longest prompt and its answer"
         )
-
-
-def _speculative(case: Case) -> Mapping[str, Value]:
-    value = case.value("speculative_config")
-    return value if isinstance(value, Mapping) else {}
 
 
 def _bytes(text: str) -> float | None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from dyno.lint.case import Case, Change, Hit, Rules
 from dyno.lint.known import number
-from dyno.lint.source import UNKNOWN
-from dyno.lint.tables import IGNORED, ON_BY_DEFAULT, V0_ONLY
+from dyno.lint.source import UNKNOWN, Item
+from dyno.lint.tables import IGNORED, NEVER_IN_V1, ON_BY_DEFAULT, V0_ONLY
 
 RULES = Rules()
 
@@ -48,8 +48,7 @@ def falls_back(case: Case) -> Iterator[Hit]:
     """Until V0 went, such a flag quietly gave up the V1 engine, and with it most of the speed."""
     for item in case.settings:
         until = V0_ONLY.get(item.name)
-        if until and case.flag(item) and case.known.since("0.8.0") and not case.known.since(until) \
-                and case.typed(item) not in (None, False, 0, 1) and not _v1(case):  # fmt: skip
+        if until and _gives_up_v1(case, item, until) and not _v1(case):
             yield Hit(
                 item,
                 f"{item.written} makes vLLM {case.known.version} fall back to the V0 engine",
@@ -60,12 +59,24 @@ def falls_back(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN304", "error", "V1 refuses it", "vllm/engine/arg_utils.py: _raise_or_fallback")
 def v1_refuses(case: Case) -> Iterator[Hit]:
-    """With VLLM_USE_V1=1 vLLM ends with a NotImplementedError instead of falling back to V0."""
+    """With VLLM_USE_V1=1, and since 0.11 always, vLLM ends with a NotImplementedError instead of falling back to V0."""
     for item in case.settings:
         until = V0_ONLY.get(item.name)
-        if until and case.flag(item) and case.known.since("0.8.0") and not case.known.since(until) \
-                and case.typed(item) not in (None, False, 0, 1) and _v1(case):  # fmt: skip
+        if until and _gives_up_v1(case, item, until) and _v1(case):
             yield Hit(item, f"VLLM_USE_V1=1 and {item.written}: NotImplementedError", "leave it out", Change(item))
+        elif item.name in NEVER_IN_V1 and case.known.since("0.11.0") and _is_changed(case, item):
+            yield Hit(item, f"{item.written}: the V1 engine, the only one since 0.11, does not have it", "leave it out",
+                      Change(item))  # fmt: skip
+
+
+def _gives_up_v1(case: Case, item: Item, until: str) -> bool:
+    return case.known.since("0.8.0") and not case.known.since(until) and _is_changed(case, item)
+
+
+def _is_changed(case: Case, item: Item) -> bool:
+    """Whether it says something else than the default."""
+    flag, value = case.flag(item), case.typed(item)
+    return flag is not None and value is not None and value is not UNKNOWN and value != flag.default
 
 
 def _v1(case: Case) -> bool:

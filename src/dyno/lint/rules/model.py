@@ -116,5 +116,14 @@ def heads(case: Case) -> Iterator[Hit]:
         yield Hit(item, f"{item.written} {size}: {count} attention heads are not divisible by it", "choose a divisor")
 
 
+@RULES.rule("DYN518", "error", "No experts to spread", "vllm/config/model.py: _verify_with_expert_parallelism")
+def no_experts(case: Case) -> Iterator[Hit]:
+    """Expert parallelism spreads the experts of a mixture-of-experts model; a dense model has none, and vLLM ends with
+    "Number of experts in the model must be greater than 0"."""
+    item = case.item("enable_expert_parallel")
+    if item and case.model and case.model.num_experts == 0 and case.value("enable_expert_parallel") is True:
+        yield Hit(item, f"{item.written}: {case.model.name} has no experts", "leave it out", Change(item))
+
+
 def _family(method: str) -> str:
     return next((family for family in ("awq", "gptq", "fbgemm_fp8", "fp8", "modelopt") if family in method), method)

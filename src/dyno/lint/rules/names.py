@@ -12,15 +12,15 @@ from dyno.lint.tables import SPECULATIVE, SUCCESSORS, UNDECIDED
 RULES = Rules()
 _PARSER = "vllm/engine/arg_utils.py and vllm/entrypoints/.../cli_args.py of each release"
 _GUESSED = ("mention", "mapping", "fragment")  # may belong to something other than vLLM
+_MOST_LOOKED_UP = 50  # names in one configuration that the nearest real one is looked up for
 
 
 @RULES.rule("DYN101", "error", "No vLLM release has ever had this", _PARSER)
 def never_existed(case: Case) -> Iterator[Hit]:
     """The parser ends with "unrecognized arguments", LLM(...) with a TypeError. Nothing like it was found in any
     release of the catalog; the nearest name that this release has is offered."""
-    for item in _missing(case):
-        if _span(case, item):
-            continue
+    missing = [item for item in _missing(case) if not _span(case, item)]
+    for number, item in enumerate(missing):
         successor = SUCCESSORS.get(item.name)
         if successor is None and case.configuration.entry in _GUESSED:
             continue
@@ -28,7 +28,8 @@ def never_existed(case: Case) -> Iterator[Hit]:
         if successor:
             yield Hit(item, f"{what}: {successor.note}", *_remedy(case, item))
         else:
-            yield Hit(item, what + _near(case, item), "leave it out, or write the name that was meant")
+            near = _near(case, item) if number < _MOST_LOOKED_UP else ""
+            yield Hit(item, what + near, "leave it out, or write the name that was meant")
 
 
 @RULES.rule("DYN102", "error", "Removed before this release", _PARSER)

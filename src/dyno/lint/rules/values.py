@@ -31,13 +31,25 @@ def not_a_choice(case: Case) -> Iterator[Hit]:
 @RULES.rule("DYN112", "error", "Value of another type", "type= in vllm/engine/arg_utils.py")
 def wrong_type(case: Case) -> Iterator[Hit]:
     """A number, a size such as 8k, or JSON is wanted, and the word cannot be read as one."""
+    objects = {name.partition(".")[0] for name in case.known.keys}
     for item, flag, text in _texts(case):
-        if not _of_type(flag, text) or (
-            item.name in OBJECTS and item.kind == "flag" and not text.lstrip().startswith("{")
-        ):
-            yield Hit(
-                item, f"{item.written} wants {_WANTED.get(flag.kind, flag.kind)}, got {text!r}", "correct the value"
-            )
+        if not _of_type(flag, text):
+            what = _WANTED.get(flag.kind, flag.kind)
+        elif _is_no_object(case, item, flag, text, objects):
+            what = "a JSON object such as '{\"key\": 1}'"
+        else:
+            continue
+        yield Hit(item, f"{item.written} wants {what}, got {text!r}", "correct the value")
+
+
+def _is_no_object(case: Case, item: Item, flag: Flag, text: str, objects: set[str]) -> bool:
+    """Whether JSON is given that is no object, to a flag that becomes a class of vLLM's. Levels of compilation were
+    numbers once."""
+    if item.kind != "flag" or text in flag.words or text.lstrip().startswith("{"):
+        return False
+    is_level = item.name == "compilation_config" and not case.known.since("0.13.0")
+    is_class = flag.kind == "json" and flag.nargs is None and item.name in objects
+    return item.name in OBJECTS or (is_class and not is_level)
 
 
 @RULES.rule("DYN113", "error", "Value missing", "argparse: nargs")
@@ -116,11 +128,11 @@ def out_of_range(case: Case) -> Iterator[Hit]:
 def unknown_key(case: Case) -> Iterator[Hit]:
     """The object becomes a class of vLLM's, which takes no other keys: a TypeError or a ValidationError ends it."""
     for item, name, key, _ in _keys(case):
-        if name not in case.known.keys:
-            family = [known.rpartition(".")[2] for known in case.known.keys if known.rpartition(".")[0] == item.name]
+        if name not in case.known.keys and not _passes_over(case, item.name):
+            near = nearest(key, _family(case, item.name))
             yield Hit(
                 item,
-                f"{item.written} has no key {key!r} in vLLM {case.known.version}{nearest(key, family)}",
+                f"{item.written} has no key {key!r} in vLLM {case.known.version}{near}",
                 "leave it out, or write what was meant",
             )
 
@@ -140,6 +152,40 @@ def wrong_key_value(case: Case) -> Iterator[Hit]:
             )
         elif flag.bounds and isinstance(value, int | float) and not isinstance(value, bool) and not within(value, flag):
             yield Hit(item, f"{item.written} {key} must be {in_words(flag.bounds)}, got {value:g}", "correct the value")
+
+
+@RULES.rule("DYN119", "error", "Key missing in the JSON", "classes of vllm/config")
+def missing_key(case: Case) -> Iterator[Hit]:
+    """The object becomes a class of vLLM's that has no default for this key: a ValidationError ends it."""
+    needed = [name.partition(".") for name, flag in case.known.keys.items() if flag.required and name.count(".") == 1]
+    for flag_name, _, key in needed:
+        item = case.item(flag_name)
+        if item is None or not case.flag(item) or not item.given or not case.closed:
+            continue
+        if (whole := case.whole(flag_name)) is not None and key not in whole:
+            yield Hit(item, f"{item.written} has no key {key!r}, which vLLM {case.known.version} needs",
+                      f'add "{key}": ...')  # fmt: skip
+
+
+@RULES.rule("DYN120", "warning", "Key that is passed over", "ConfigDict of vllm/config; extra=forbid since 0.16")
+def passed_over(case: Case) -> Iterator[Hit]:
+    """Until 0.15 most of vLLM's classes took keys that they do not have, and forgot them without a word; since 0.16, of
+    --compilation-config since 0.13, they refuse them."""
+    for item, name, key, _ in _keys(case):
+        if name not in case.known.keys and _passes_over(case, item.name):
+            near = nearest(key, _family(case, item.name))
+            yield Hit(item, f"{item.written} has no key {key!r} in vLLM {case.known.version}, which forgets it{near}",
+                      "leave it out, or write what was meant")  # fmt: skip
+
+
+def _passes_over(case: Case, name: str) -> bool:
+    refuses = "0.13.0" if name == "compilation_config" else "0.16.0"
+    return case.known.since("0.9.1") and not case.known.since(refuses)
+
+
+def _family(case: Case, name: str) -> list[str]:
+    """The keys of one flag."""
+    return [known.rpartition(".")[2] for known in case.known.keys if known.rpartition(".")[0] == name]
 
 
 def within(value: float, flag: Flag) -> bool:

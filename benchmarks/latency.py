@@ -1,0 +1,313 @@
+"""How far `dyno plan` is off in latency and throughput, on points that were measured.
+
+    python benchmarks/latency.py [--each] [--fit] [FILE.csv | OBSERVED.json ...]
+
+Without files: the H200 study (docs/evidence/h200/points.csv) and benchmarks/points/. Every (model, dtype) is tested in
+its turn, predicted three times: with what others have published of such cards ("published"); with constants fitted on
+points of other models alone, in whatever dtype ("uncalibrated"); and with at most twelve of other (model, dtype)
+besides ("calibrated"). A test point whose id is among the training ids ends the run with an error. Prints what the gate
+asks for; exit code 1 where it is missed. `--each` prints a line a point, `--fit` src/dyno/predict/measured.py from all
+points together.
+"""
+
+import csv
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from pathlib import Path
+from statistics import fmean, median
+
+from dyno.engine.args import EngineArgs
+from dyno.hardware.gpus import Card, find_card
+from dyno.model.config import parse_config
+from dyno.model.spec import ModelSpec
+from dyno.model.synthetic import SHAPES
+from dyno.plan.flags import parse_words
+from dyno.plan.observed import parse_release
+from dyno.predict.calibrate import MOST_POINTS, Point, calibrate
+from dyno.predict.latency import Run, closed_loop, predict_latency
+from dyno.predict.memory import predict_memory
+from dyno.predict.rates import Calibration, constants, published
+from dyno.predict.setup import Release, Setup, resolve
+from dyno.workload import Workload
+
+ROOT = Path(__file__).parents[1]
+RECORDED = (ROOT / "docs/evidence/h200/points.csv", *sorted((ROOT / "benchmarks/points").glob("*.json")))
+MOST_CALIBRATING = 12
+UNCALIBRATED, CALIBRATED, TTFT_CALIBRATED = 0.15, 0.08, 0.20
+ALIKE = 0.02  # of the logarithm: twice what launches of one configuration differ by, and the square root of two
+COVERED, FEWEST = (0.70, 0.90), 100
+HEAD = ('"""Rates as they were measured on one card, and the points they were fitted on: '
+        '`python benchmarks/latency.py --fit`."""\n')  # fmt: skip
+FIGURES = ("tpot", "output_throughput", "ttft")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point, what it belongs to, and the configuration it was measured on."""
+
+    point: Point
+    group: tuple[str, str]  # model, dtype of the weights
+    config: str
+    load: str
+
+    @property
+    def loaded(self) -> bool:
+        return (self.point.run.demand.clients or 2) > 1
+
+
+@dataclass(frozen=True)
+class Off:
+    """One figure of one point: logarithm of measured over predicted, and whether low and high held it."""
+
+    measured: Measured
+    figure: str
+    off: float
+    predicted: float
+    within: bool
+
+    @property
+    def share(self) -> float:
+        """Error as a share of what was measured."""
+        return abs(self.predicted / self.measured.point.told[self.figure] - 1)
+
+
+def read(file: Path) -> list[Measured]:
+    """A study's points.csv, or observations as `--observed` takes them."""
+    if file.suffix == ".csv":
+        with file.open(newline="") as lines:
+            return [measured for row in csv.DictReader(lines) if (measured := _row(row))]
+    return [measured for number, entry in enumerate(json.loads(file.read_text()))
+            for measured in _entry(entry, entry.get("id", f"{file.stem}[{number}]"))]  # fmt: skip
+
+
+def _row(row: dict[str, str]) -> Measured | None:
+    if row["void"] or not row["tpot_ms"] or "cuda" not in row["engine"]:
+        return None
+    input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
+    number = int(row["completed"] or 3)
+    prefix = 2048 if row["scenario"] == "prefix_reuse" else 0
+    load = Workload(row["scenario"], input_len, output_len, clients, number, prefix)
+    told = {name: float(row[column]) for name, column in (("ttft", "ttft_ms"), ("tpot", "tpot_ms"),
+            ("output_throughput", "output_throughput")) if row[column]}  # fmt: skip
+    name = f"{row['study']}/{row['block']}.{row['launch']}/{row['config']}/{row['scenario']}-{input_len}x{clients}"
+    return measured(name, (row["model"], row["gpu"], row["engine"].split()[1]), row["args"].split(), load, told,
+                    row["config"])  # fmt: skip
+
+
+def _entry(entry: dict, name: str) -> Iterable[Measured]:
+    for point in entry["points"]:
+        clients = point["concurrency"]
+        load = Workload("observed", point["input_len"], point["output_len"], clients, 4 * clients)
+        told = {figure: point[column] for figure, column in (("ttft", "ttft_ms"), ("tpot", "tpot_ms"),
+                ("output_throughput", "output_throughput")) if point.get(column)}  # fmt: skip
+        where = f"{name}/{load.input_len}+{load.output_len}x{clients}"
+        yield measured(where, (entry["model"], entry["gpu"], entry["engine_version"]), entry["args"], load, told, name)
+
+
+def measured(name: str, what: tuple, words: Sequence[str], load: Workload, told: dict, config: str) -> Measured:
+    model, gpu, version = what
+    setup = setup_of(model, gpu, version, words)
+    spec = model if isinstance(model, str) else json.dumps(model, sort_keys=True)
+    run = Run(setup, predict_memory(setup).blocks, closed_loop(load))
+    return Measured(Point(name, run, told), (spec, dtype_of(setup)), config, f"{load.input_len}+{load.output_len}"
+                    f"x{load.concurrency}")  # fmt: skip
+
+
+def setup_of(model: str | dict, gpu: str, version: str, words: Sequence[str]) -> Setup:
+    card: Card = find_card(gpu)
+    release: Release = parse_release(version)
+    spec = model_of(model)
+    flags = parse_words(list(words), spec.source)
+    return resolve(spec, EngineArgs(spec.source, flags.flags), release, card)
+
+
+def model_of(model: str | dict) -> ModelSpec:
+    if isinstance(model, str):
+        shape = SHAPES[model]
+        model = {"architectures": [shape.architecture], "model_type": shape.model_type, "torch_dtype": "bfloat16",
+                 **shape.fields}  # fmt: skip
+    return parse_config(model, "its model", where="model", path=None, has_weights=False)
+
+
+def dtype_of(setup: Setup) -> str:
+    return setup.online or (setup.model.quantized.method if setup.model.quantized else setup.model.dtype)
+
+
+def training(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
+    """All points of other (model, dtype)."""
+    return [each for each in points if each.group != test]
+
+
+def checked(test: Sequence[Measured], known: Calibration) -> Calibration:
+    """The calibration, once no test point is among the points it was fitted on. SystemExit otherwise."""
+    if shared := {each.point.id for each in test} & {*known.fitted_on, *known.constants_on}:
+        raise SystemExit(f"{min(shared)}: is among the points it is to be predicted from")
+    return known
+
+
+def designed(points: Sequence[Measured], most: int = MOST_CALIBRATING) -> list[Measured]:
+    """At most so many points, as unlike as can be: of every load in its turn, of every (model, dtype) as many."""
+    by_load: dict[str, list[Measured]] = defaultdict(list)
+    for each in {(each.load, each.group, each.config): each for each in reversed(points)}.values():
+        by_load[each.load].insert(0, each)
+    taken: Counter[tuple[str, str]] = Counter()
+    chosen: list[Measured] = []
+    while len(chosen) < most and any(by_load.values()):
+        for waiting in by_load.values():
+            if waiting and len(chosen) < most:
+                chosen.append(min(waiting, key=lambda each: taken[each.group]))
+                waiting.remove(chosen[-1])
+                taken[chosen[-1].group] += 1
+    return chosen
+
+
+def offs_of(test: Sequence[Measured], known: Calibration) -> list[Off]:
+    """Every figure that the points tell."""
+    found = []
+    for each in test:
+        told = each.point.told
+        latency = predict_latency(each.point.run, known)
+        if latency is None:
+            continue
+        bounds = {"ttft": (latency.ttft_ms.p50, latency.ttft_ms.low, latency.ttft_ms.high),
+                  "output_throughput": (latency.output_throughput, latency.output_throughput_low,
+                                        latency.output_throughput_high)}  # fmt: skip
+        if latency.tpot_ms:
+            bounds["tpot"] = (latency.tpot_ms.p50, latency.tpot_ms.low, latency.tpot_ms.high)
+        found += [Off(each, name, log(told[name] / value), value, low <= told[name] <= high)
+                  for name, (value, low, high) in bounds.items() if name in told]  # fmt: skip
+    return found
+
+
+def score(points: Sequence[Measured]) -> dict[str, list[Off]]:
+    """What each way of knowing is off by, over all (model, dtype) in their turn."""
+    found: dict[str, list[Off]] = {"published": [], "uncalibrated": [], "calibrated": []}
+    for group in sorted({each.group for each in points}):
+        test = [each for each in points if each.group == group]
+        unseen = published(test[0].point.run.setup.card)
+        others = designed([each for each in points if each.group[0] != group[0]], MOST_POINTS)
+        fitted = calibrate([each.point for each in others], unseen)
+        before = constants(fitted.rates, fitted.fitted_on, same=True)
+        after = calibrate([each.point for each in designed(training(group, points))], before)
+        for name, known in (("published", unseen), ("uncalibrated", before), ("calibrated", after)):
+            found[name] += offs_of(test, checked(test, known))
+    return found
+
+
+def fitted_module(points: Sequence[Measured]) -> str:
+    """src/dyno/predict/measured.py, from points of all models."""
+    card = points[0].point.run.setup.card
+    known = calibrate([each.point for each in designed(points, MOST_POINTS)], published(card))
+    lines = [f'    "{name}": {value:.3g},' for name, value in asdict(known.rates).items()]
+    ids = [f'    "{name}",' for name in sorted(known.fitted_on)]
+    return "\n".join((HEAD, f'CARD = "{card.name}"', "RATES = {", *lines, "}", "POINTS = (", *ids, ")"))
+
+
+def mape(offs: Iterable[Off], figure: str, loaded: bool = False) -> float | None:
+    shares = [each.share for each in offs if each.figure == figure and (each.measured.loaded or not loaded)]
+    return fmean(shares) if shares else None
+
+
+def spearman(offs: Sequence[Off], alike: float = ALIKE) -> tuple[float | None, float | None]:
+    """Rank of predicted throughput against measured, and what the first choice reaches of the best; median of loads."""
+    by_load: dict[tuple, list[Off]] = defaultdict(list)
+    for each in offs:
+        if each.figure == "output_throughput" and each.measured.loaded:
+            by_load[(each.measured.group[0], each.measured.load)].append(each)
+    ranks, reached = [], []
+    for several in by_load.values():
+        if len({each.measured.config for each in several}) < 4:
+            continue
+        told = [each.measured.point.told["output_throughput"] for each in several]
+        guessed = [each.predicted for each in several]
+        ranks.append(_correlation(_ranks(told, alike), _ranks(guessed, alike)))
+        reached.append(told[guessed.index(max(guessed))] / max(told))
+    return (median(ranks), min(reached)) if ranks else (None, None)
+
+
+def _ranks(values: Sequence[float], alike: float = ALIKE) -> list[float]:
+    """How many are less, and half of those that differ by no more than two launches of one configuration do."""
+    return [
+        sum(0.5 if abs(log(value / other)) < alike else float(other < value) for other in values) for value in values
+    ]
+
+
+def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    a, b = fmean(one), fmean(other)
+    top = sum((x - a) * (y - b) for x, y in zip(one, other, strict=True))
+    below = (sum((x - a) ** 2 for x in one) * sum((y - b) ** 2 for y in other)) ** 0.5
+    return top / below if below else 0.0
+
+
+def show(found: dict[str, list[Off]]) -> None:
+    print(f"{'':26}{'tpot':>8}{'throughput':>12}{'ttft':>8}{'loaded':>8}{'within':>8}{'figures':>9}")
+    for name, offs in found.items():
+        print(_line(name, offs))
+        for group in sorted({each.measured.group for each in offs}):
+            label = f"{group[0][:12]}, {group[1]}"
+            print(_line(f"  {label}", [each for each in offs if each.measured.group == group]))
+
+
+def _line(label: str, offs: Sequence[Off]) -> str:
+    shares = [mape(offs, "tpot"), mape(offs, "output_throughput"), mape(offs, "ttft"), mape(offs, "ttft", True),
+              fmean(each.within for each in offs) if offs else None]  # fmt: skip
+    cells = ("-" if share is None else f"{share:.1%}" for share in shares)
+    text = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 12, 8, 8, 8), strict=True))
+    return f"{label[:26]:26}{text}{len(offs):>9}"
+
+
+def show_each(offs: Iterable[Off]) -> None:
+    for each in offs:
+        told = each.measured.point.told[each.figure]
+        print(f"{each.measured.point.id:70} {each.figure:18} {told:10.3f} {each.predicted:10.3f} {-each.off:+7.1%}"
+              f"{'' if each.within else '  outside'}")  # fmt: skip
+
+
+def gate(found: dict[str, list[Off]]) -> list[str]:
+    """What is missed."""
+    missed = []
+    limits = [("uncalibrated", "tpot", UNCALIBRATED, False), ("uncalibrated", "output_throughput", UNCALIBRATED, False),
+              ("calibrated", "tpot", CALIBRATED, False), ("calibrated", "output_throughput", CALIBRATED, False),
+              ("calibrated", "ttft", TTFT_CALIBRATED, True)]  # fmt: skip
+    for name, figure, limit, loaded in limits:
+        off = mape(found[name], figure, loaded)
+        if off is None or off > limit:
+            told = "nothing measured" if off is None else f"{off:.1%} off"
+            missed.append(f"{name} {figure}: {told}, {limit:.0%} allowed")
+    offs = found["calibrated"]
+    points = {each.measured.point.id for each in offs}
+    share = fmean(each.within for each in offs) if offs else 0.0
+    if not COVERED[0] <= share <= COVERED[1] or len(points) < FEWEST:
+        missed.append(f"intervals hold {share:.0%} of {len(points)} points, {COVERED[0]:.0%} to {COVERED[1]:.0%} of at "
+                      f"least {FEWEST} asked for")  # fmt: skip
+    return missed
+
+
+def main(words: Sequence[str]) -> int:
+    files = [Path(word) for word in words if not word.startswith("--")] or list(RECORDED)
+    points = [each for file in files for each in read(file)]
+    if "--fit" in words:
+        print(fitted_module(points))
+        return 0
+    found = score(points)
+    if "--each" in words:
+        show_each(found["calibrated"])
+    show(found)
+    rank, reached = spearman(found["calibrated"])
+    if rank is not None and reached is not None:
+        raw, _ = spearman(found["calibrated"], alike=1e-9)
+        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f} where what "
+              f"differs by less than {ALIKE:.0%} shares a rank, else {raw:.2f}")  # fmt: skip
+        print(f"the first choice reaches {reached:.1%} of the best measured, at least")
+    missed = gate(found)
+    for text in missed:
+        print(f"missed: {text}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,354 @@
+"""vLLM's V1 scheduler as discrete events: what it does between two changes of the batch is one jump.
+
+vllm/v1/core/sched/scheduler.py and vllm/v1/engine/core.py of 0.26 and 0.32: running requests first, each with the rest
+of the token budget; then waiting ones, first come first served, whose whole prompt must find blocks; the last one in
+is thrown out when blocks run short, and computed again. With async scheduling a step is put together as soon as the one
+before it is launched, so that what comes later waits one step longer. An API server that is sent many requests at once
+works on all of them in turns: none is through before most of the work for all is done.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from dyno.predict.roofline import Costs
+
+# Of the server's work for requests that come together, what is done before the first of them is through.
+_IN_TURNS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request. `at_s` counts in an open loop; `prefix` names a beginning it shares, of `prefix_len` tokens."""
+
+    input_len: int
+    output_len: int
+    at_s: float = 0.0
+    prefix: int | None = None
+    prefix_len: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Requests in the order of sending. `clients` of a closed loop, who start together; None: each at its own time."""
+
+    requests: tuple[Asked, ...]
+    clients: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the scheduler may hand out. `blocks_of` is how many blocks a request of some length holds."""
+
+    max_num_batched_tokens: int
+    max_num_seqs: int
+    blocks: int
+    block_size: int
+    blocks_of: Callable[[int], int]
+    front_s: float
+    admit_s: float
+    prefix_caching: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """When each request was sent, had its first token and its last; seconds. `computed` are tokens, again ones too."""
+
+    sent_s: tuple[float, ...]
+    first_s: tuple[float, ...]
+    last_s: tuple[float, ...]
+    preemptions: int
+    computed: int
+    busy_s: float
+
+
+@dataclass(slots=True)
+class _Cohort:
+    """Requests that decode in step: tokens in the cache, tokens left to generate."""
+
+    members: list[int]
+    context: int
+    left: int
+    shared: int = 0  # blocks of each that others hold
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """A request that is not computed as far as it has tokens: `target` of them, `left` to generate after."""
+
+    index: int
+    target: int
+    left: int
+    computed: int = 0
+    hit: int = 0
+
+
+@dataclass(slots=True)
+class _State:
+    demand: Demand
+    engine: Engine
+    costs: Costs
+    now: float = 0.0
+    seen_s: float = 0.0  # when the step that begins now was put together
+    server_free_s: float = 0.0
+    next_request: int = 0
+    done: int = 0
+    preemptions: int = 0
+    computed: int = 0
+    busy_s: float = 0.0
+    arriving: deque[tuple[float, int]] = field(default_factory=deque)
+    waiting: deque[_Prompt] = field(default_factory=deque)
+    running: list[_Prompt] = field(default_factory=list)  # prompts of which a part is computed
+    cohorts: list[_Cohort] = field(default_factory=list)
+    cached: set[int] = field(default_factory=set)
+    sent: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    last: list[float] = field(default_factory=list)
+
+
+def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
+    """Serve all requests. Every request must fit the engine alone (`largest_request`)."""
+    number = len(demand.requests)
+    state = _State(demand, engine, costs, sent=[0.0] * number, first=[0.0] * number, last=[0.0] * number)
+    for asked in demand.requests if demand.clients is None else ():
+        _send(state, 1, asked.at_s)
+    _send(state, demand.clients or 0, 0.0)
+    while state.done < number:
+        _arrive(state)
+        if not (state.waiting or state.running or state.cohorts):
+            state.now = state.seen_s = max(state.now, state.arriving[0][0] + state.costs.host_s)
+            continue
+        chunks = _schedule(state)
+        if chunks:
+            _mixed_step(state, chunks)
+        elif state.cohorts:
+            _decode(state)
+    return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed,
+                  state.busy_s)  # fmt: skip
+
+
+def largest_request(demand: Demand) -> int:
+    """Tokens of the longest request, answer included."""
+    return max(asked.input_len + asked.output_len for asked in demand.requests)
+
+
+def _send(state: _State, number: int, at_s: float) -> None:
+    """The next requests go out, together."""
+    number = min(number, len(state.demand.requests) - state.next_request)
+    admit_s = state.engine.admit_s
+    through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
+    for index in range(state.next_request, state.next_request + number):
+        state.sent[index] = at_s
+        through_s += (1 - _IN_TURNS) * admit_s
+        state.arriving.append((through_s + state.engine.front_s, index))
+    state.next_request += number
+    state.server_free_s = max(state.server_free_s, through_s)
+
+
+def _arrive(state: _State) -> None:
+    while state.arriving and state.arriving[0][0] <= state.seen_s:
+        index = state.arriving.popleft()[1]
+        asked = state.demand.requests[index]
+        state.waiting.append(_Prompt(index, asked.input_len, asked.output_len))
+
+
+def _held(state: _State) -> int:
+    blocks_of = state.engine.blocks_of
+    held = sum((blocks_of(cohort.context) - cohort.shared) * len(cohort.members) for cohort in state.cohorts)
+    return held + sum(blocks_of(prompt.target) - _shared(state, prompt) for prompt in state.running)
+
+
+def _shared(state: _State, prompt: _Prompt) -> int:
+    return prompt.hit // state.engine.block_size
+
+
+def _decoding(state: _State) -> int:
+    return sum(len(cohort.members) for cohort in state.cohorts)
+
+
+def _schedule(state: _State) -> list[tuple[_Prompt, int]]:
+    """The pieces of prompts in the next step. Room for a token of every request that decodes is made first."""
+    preempted = _make_room(state, 1)
+    decoding = _decoding(state)
+    budget = state.engine.max_num_batched_tokens - decoding
+    chunks: list[tuple[_Prompt, int]] = []
+    for prompt in state.running:
+        take = min(prompt.target - prompt.computed, budget)
+        if take > 0:
+            chunks.append((prompt, take))
+            budget -= take
+    if preempted or not state.waiting:
+        return chunks
+    free = state.engine.blocks - _held(state) - _growth(state, 1)
+    while state.waiting and budget > 0 and decoding + len(state.running) < state.engine.max_num_seqs:
+        prompt = state.waiting[0]
+        _look_up(state, prompt)
+        needed = state.engine.blocks_of(prompt.target) - _shared(state, prompt)
+        if needed > free:
+            break
+        state.waiting.popleft()
+        state.running.append(prompt)
+        take = min(prompt.target - prompt.computed, budget)
+        chunks.append((prompt, take))
+        budget -= take
+        free -= needed
+    return chunks
+
+
+def _look_up(state: _State, prompt: _Prompt) -> None:
+    """Whole blocks of a beginning that an earlier request computed need not be computed again; the last token must."""
+    asked = state.demand.requests[prompt.index]
+    if state.engine.prefix_caching and asked.prefix is not None and asked.prefix in state.cached:
+        size = state.engine.block_size
+        prompt.hit = min(asked.prefix_len, prompt.target - 1) // size * size
+        prompt.computed = prompt.hit
+
+
+def _growth(state: _State, steps: int) -> int:
+    blocks_of = state.engine.blocks_of
+    return sum(len(cohort.members) * (blocks_of(cohort.context + steps) - blocks_of(cohort.context))
+               for cohort in state.cohorts)  # fmt: skip
+
+
+def _make_room(state: _State, steps: int) -> bool:
+    """Throws out the last request in until all others have their next block. True when one was."""
+    thrown = False
+    while state.cohorts and _held(state) + _growth(state, steps) > state.engine.blocks:
+        if not _throw_out(state):
+            break
+        thrown = True
+    return thrown
+
+
+def _throw_out(state: _State) -> bool:
+    if state.running:
+        prompt = state.running.pop()
+        state.waiting.appendleft(_Prompt(prompt.index, prompt.target, prompt.left))
+    elif _decoding(state) > 1:
+        cohort = state.cohorts[-1]
+        index = cohort.members.pop()
+        state.waiting.appendleft(_Prompt(index, cohort.context, cohort.left))
+        if not cohort.members:
+            state.cohorts.pop()
+    else:
+        return False
+    state.preemptions += 1
+    return True
+
+
+def _mixed_step(state: _State, chunks: Sequence[tuple[_Prompt, int]]) -> None:
+    """One step with pieces of prompts beside the requests that decode."""
+    decoding = _decoding(state)
+    prompts = sum(take for _, take in chunks)
+    attention = state.costs.read_s((len(cohort.members), cohort.context) for cohort in state.cohorts)
+    attention += sum(state.costs.chunk_s(take, prompt.computed) for prompt, take in chunks)
+    finished = [prompt for prompt, take in chunks if prompt.computed + take >= prompt.target]
+    seconds = state.costs.step_s(decoding + prompts, decoding + len(finished), decoding + len(chunks), attention)
+    state.computed += prompts
+    _pass(state, seconds, 1, decoding + prompts)
+    for prompt, take in chunks:
+        prompt.computed += take
+    ended = _step_cohorts(state, 1)
+    if finished:
+        state.running = [prompt for prompt in state.running if prompt.computed < prompt.target]
+        ended += _begin_decoding(state, finished)
+    _finish(state, ended)
+
+
+def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
+    """Prompts that are computed have their first token with this step, or the next one where they were thrown out.
+
+    Those whose answer is one token end with it.
+    """
+    out_s = _told_s(state)
+    ended = []
+    grown: dict[tuple[int, int, int], _Cohort] = {}
+    for prompt in finished:
+        asked = state.demand.requests[prompt.index]
+        if asked.prefix is not None:
+            state.cached.add(asked.prefix)
+        if prompt.left == asked.output_len:
+            state.first[prompt.index] = out_s
+        left = prompt.left - 1
+        if left <= 0:
+            ended.append(prompt.index)
+            continue
+        key = (prompt.target, left, _shared(state, prompt))
+        if key not in grown:
+            grown[key] = _Cohort([], *key)
+            state.cohorts.append(grown[key])
+        grown[key].members.append(prompt.index)
+    return ended
+
+
+def _decode(state: _State) -> None:
+    """As many steps as change nothing: until an answer ends, a request arrives or blocks run short."""
+    steps = min(cohort.left for cohort in state.cohorts)
+    steps = _before_blocks_run_short(state, steps)
+    seconds = _steps_s(state, steps)
+    if state.arriving and state.arriving[0][0] <= state.now + seconds:
+        until = state.arriving[0][0] - state.now
+        late = 1 if state.costs.asynchronous else 0
+        reached = ceil(until * steps / seconds) if seconds else 1
+        steps = max(1, min(steps, reached + late))
+        seconds = _steps_s(state, steps)
+    _pass(state, seconds, steps, _decoding(state))
+    _finish(state, _step_cohorts(state, steps))
+
+
+def _steps_s(state: _State, steps: int) -> float:
+    """So many steps of decoding, each a token longer: as many times the one in the middle."""
+    half = (steps - 1) / 2
+    decoding = _decoding(state)
+    attention = state.costs.read_s((len(cohort.members), cohort.context + half) for cohort in state.cohorts)
+    return steps * state.costs.step_s(decoding, decoding, decoding, attention)
+
+
+def _before_blocks_run_short(state: _State, steps: int) -> int:
+    free = state.engine.blocks - _held(state)
+    if _growth(state, steps) <= free:
+        return steps
+    low, high = 1, steps
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _growth(state, middle) <= free else (low, middle - 1)
+    return low
+
+
+def _pass(state: _State, seconds: float, steps: int, tokens: int) -> None:
+    """Time passes: so many steps, the last of so many tokens."""
+    last_step = state.now + seconds * (steps - 1) / steps
+    state.now += seconds
+    state.busy_s += seconds
+    launched = min(state.now, last_step + state.costs.launch_s(tokens))
+    state.seen_s = launched if state.costs.asynchronous else state.now
+
+
+def _told_s(state: _State) -> float:
+    """With async scheduling the next step is launched before this one's tokens are looked at."""
+    return state.now + (state.costs.launch_s(1) if state.costs.asynchronous else 0.0)
+
+
+def _step_cohorts(state: _State, steps: int) -> list[int]:
+    """Every request that decodes has so many tokens more; those whose answer is whole."""
+    state.computed += steps * _decoding(state)
+    ended: list[int] = []
+    for cohort in state.cohorts:
+        cohort.context += steps
+        cohort.left -= steps
+        if cohort.left <= 0:
+            ended += cohort.members
+    if ended:
+        state.cohorts = [cohort for cohort in state.cohorts if cohort.left > 0]
+    return ended
+
+
+def _finish(state: _State, ended: Sequence[int]) -> None:
+    """Their clients have the answers, and send the next requests."""
+    out_s = _told_s(state)
+    for index in ended:
+        state.last[index] = out_s
+    state.done += len(ended)
+    if ended and state.demand.clients is not None:
+        _send(state, len(ended), out_s)

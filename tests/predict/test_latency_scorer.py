@@ -1,0 +1,67 @@
+"""benchmarks/latency.py on the points that were written down."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dyno.predict.rates import generic, published
+
+ROOT = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    spec = importlib.util.spec_from_file_location("latency_scorer", ROOT / "latency.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["latency_scorer"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["latency_scorer"]
+
+
+@pytest.fixture(scope="module")
+def points(scorer):
+    return [each for file in scorer.RECORDED for each in scorer.read(file)]
+
+
+def test_training_has_nothing_of_the_tests_model_and_dtype(scorer, points):
+    groups = {each.group for each in points}
+    assert {("qwen3-4b", "bfloat16"), ("qwen3-4b", "fp8")} <= groups
+    for group in groups:
+        assert group not in {each.group for each in scorer.training(group, points)}
+
+
+def test_a_test_point_among_the_training_points_ends_the_run(scorer, points):
+    card = points[0].point.run.setup.card
+    known = replace(published(card), fitted_on=(points[0].point.id,))
+    for told in (known, replace(published(card), constants_on=(points[1].point.id,)), generic(card)):
+        with pytest.raises(SystemExit, match="is to be predicted from"):
+            scorer.checked(points, told)
+    assert scorer.checked(points[3:5], known) is known
+
+
+def test_the_constants_that_dyno_comes_with_name_points_that_are_there(points):
+    known = generic(points[0].point.run.setup.card).constants_on
+    assert len(known) >= 40
+    assert set(known) <= {each.point.id for each in points}
+
+
+def test_points_have_ids_of_their_own(points):
+    ids = [each.point.id for each in points]
+    assert len(set(ids)) == len(ids)
+
+
+def test_calibrating_points_are_few_and_unlike(scorer, points):
+    chosen = scorer.designed(points)
+    assert len(chosen) == scorer.MOST_CALIBRATING
+    assert len({each.load for each in chosen}) >= 8
+
+
+def test_ranks_and_errors_are_what_they_say(scorer):
+    assert scorer._correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
+    assert scorer._correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert scorer._ranks([5.0, 1.0, 5.0]) == [2.0, 0.5, 2.0]
+    assert scorer._ranks([100.0, 101.0, 90.0]) == [2.0, 2.0, 0.5]
