@@ -60,9 +60,9 @@ KV_DTYPES = (
 METHODS = (
     "fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "int8_per_channel_weight_only", "experts_int8",
     "mxfp8", "nvfp4_per_token", "awq", "awq_marlin", "auto_awq", "gptq", "gptq_marlin", "auto_gptq",
-    "compressed-tensors", "bitsandbytes", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed", "mxfp4", "gpt_oss_mxfp4",
-    "fbgemm_fp8", "fp_quant", "ptpc_fp8", "quark", "moe_wna16", "torchao", "inc", "online", "humming",
-    "deepseek_v4_fp8", "gguf", "rtn", "auto-round", "bitblas",
+    "compressed-tensors", "bitsandbytes", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed", "mxfp4",
+    "gpt_oss_mxfp4", "fbgemm_fp8", "fp_quant", "ptpc_fp8", "quark", "moe_wna16", "torchao", "inc", "online",
+    "humming", "deepseek_v4_fp8", "gguf", "rtn", "auto-round", "bitblas",
 )  # fmt: skip
 
 _KINDS: Mapping[Callable[[str], FlagValue], str] = {
