@@ -56,8 +56,8 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     """
     model = question.model
     if not model.caches:
-        raise InputError(f"{model.source}: {model.unknown}, and it does not guess; it knows "
-                         f"{', '.join(known_architectures())}")  # fmt: skip
+        known = "" if model.architecture in known_architectures() else f"; it knows {', '.join(known_architectures())}"
+        raise InputError(f"{model.source}: {model.unknown}, and it does not guess{known}")
     asked = candidate(question, "as asked", question.args)
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
