@@ -3,16 +3,17 @@
     python benchmarks/latency.py [--each] [--fit] [FILE.csv | OBSERVED.json ...]
 
 Without files: the H200 study (docs/evidence/h200/points.csv) and benchmarks/points/. Every (model, dtype) is tested in
-its turn, predicted three times: with what is published of such cards, not one point of this engine ("published"); with
-constants fitted on one other (model, dtype) alone ("uncalibrated"); and with those and at most twelve points of others
-("calibrated"). A test point whose id is among the training ids ends the run with an error. Prints what the gate asks
-for; exit code 1 where it is missed. `--each` prints a line a point, `--fit` the rates that all points together give.
+its turn, predicted three times: with what others have published of such cards ("published"); with constants fitted on
+points of other models alone, in whatever dtype ("uncalibrated"); and with at most twelve of other (model, dtype)
+besides ("calibrated"). A test point whose id is among the training ids ends the run with an error. Prints what the gate
+asks for; exit code 1 where it is missed. `--each` prints a line a point, `--fit` src/dyno/predict/measured.py from all
+points together.
 """
 
 import csv
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import log
@@ -26,10 +27,10 @@ from dyno.model.spec import ModelSpec
 from dyno.model.synthetic import SHAPES
 from dyno.plan.flags import parse_words
 from dyno.plan.observed import parse_release
-from dyno.predict.calibrate import Point, calibrate
+from dyno.predict.calibrate import MOST_POINTS, Point, calibrate
 from dyno.predict.latency import Run, closed_loop, predict_latency
 from dyno.predict.memory import predict_memory
-from dyno.predict.rates import Calibration, generic
+from dyno.predict.rates import Calibration, constants, published
 from dyno.predict.setup import Release, Setup, resolve
 from dyno.workload import Workload
 
@@ -37,7 +38,10 @@ ROOT = Path(__file__).parents[1]
 RECORDED = (ROOT / "docs/evidence/h200/points.csv", *sorted((ROOT / "benchmarks/points").glob("*.json")))
 MOST_CALIBRATING = 12
 UNCALIBRATED, CALIBRATED, TTFT_CALIBRATED = 0.15, 0.08, 0.20
+ALIKE = 0.02  # of the logarithm: twice what launches of one configuration differ by, and the square root of two
 COVERED, FEWEST = (0.70, 0.90), 100
+HEAD = ('"""Rates as they were measured on one card, and the points they were fitted on: '
+        '`python benchmarks/latency.py --fit`."""\n')  # fmt: skip
 FIGURES = ("tpot", "output_throughput", "ttft")
 
 
@@ -140,36 +144,25 @@ def training(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured
 
 def checked(test: Sequence[Measured], known: Calibration) -> Calibration:
     """The calibration, once no test point is among the points it was fitted on. SystemExit otherwise."""
-    if shared := {each.point.id for each in test} & set(known.fitted_on):
+    if shared := {each.point.id for each in test} & {*known.fitted_on, *known.constants_on}:
         raise SystemExit(f"{min(shared)}: is among the points it is to be predicted from")
     return known
 
 
 def designed(points: Sequence[Measured], most: int = MOST_CALIBRATING) -> list[Measured]:
-    """At most so many points, as unlike as can be: of each load and configuration one, loads first."""
-    chosen: list[Measured] = []
-    seen: set[tuple[str, str]] = set()
+    """At most so many points, as unlike as can be: of every load in its turn, of every (model, dtype) as many."""
     by_load: dict[str, list[Measured]] = defaultdict(list)
-    for each in points:
-        by_load[each.load].append(each)
+    for each in {(each.load, each.group, each.config): each for each in reversed(points)}.values():
+        by_load[each.load].insert(0, each)
+    taken: Counter[tuple[str, str]] = Counter()
+    chosen: list[Measured] = []
     while len(chosen) < most and any(by_load.values()):
         for waiting in by_load.values():
-            fresh = next((each for each in waiting if (each.load, each.config) not in seen), None)
-            if fresh is None:
-                waiting.clear()
-            elif len(chosen) < most:
-                chosen.append(fresh)
-                seen.add((fresh.load, fresh.config))
-                waiting.remove(fresh)
+            if waiting and len(chosen) < most:
+                chosen.append(min(waiting, key=lambda each: taken[each.group]))
+                waiting.remove(chosen[-1])
+                taken[chosen[-1].group] += 1
     return chosen
-
-
-def largest_other(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
-    """The points of that other (model, dtype) which has most."""
-    others: dict[tuple[str, str], list[Measured]] = defaultdict(list)
-    for each in training(test, points):
-        others[each.group].append(each)
-    return max(others.values(), key=len, default=[])
 
 
 def offs_of(test: Sequence[Measured], known: Calibration) -> list[Off]:
@@ -195,13 +188,23 @@ def score(points: Sequence[Measured]) -> dict[str, list[Off]]:
     found: dict[str, list[Off]] = {"published": [], "uncalibrated": [], "calibrated": []}
     for group in sorted({each.group for each in points}):
         test = [each for each in points if each.group == group]
-        published = generic(test[0].point.run.setup.card)
-        one = largest_other(group, points)
-        constants = calibrate([each.point for each in one], published)
-        few = calibrate([each.point for each in designed(training(group, points))], published)
-        for name, known in (("published", published), ("uncalibrated", constants), ("calibrated", few)):
+        unseen = published(test[0].point.run.setup.card)
+        others = designed([each for each in points if each.group[0] != group[0]], MOST_POINTS)
+        fitted = calibrate([each.point for each in others], unseen)
+        before = constants(fitted.rates, fitted.fitted_on, same=True)
+        after = calibrate([each.point for each in designed(training(group, points))], before)
+        for name, known in (("published", unseen), ("uncalibrated", before), ("calibrated", after)):
             found[name] += offs_of(test, checked(test, known))
     return found
+
+
+def fitted_module(points: Sequence[Measured]) -> str:
+    """src/dyno/predict/measured.py, from points of all models."""
+    card = points[0].point.run.setup.card
+    known = calibrate([each.point for each in designed(points, MOST_POINTS)], published(card))
+    lines = [f'    "{name}": {value:.3g},' for name, value in asdict(known.rates).items()]
+    ids = [f'    "{name}",' for name in sorted(known.fitted_on)]
+    return "\n".join((HEAD, f'CARD = "{card.name}"', "RATES = {", *lines, "}", "POINTS = (", *ids, ")"))
 
 
 def mape(offs: Iterable[Off], figure: str, loaded: bool = False) -> float | None:
@@ -209,7 +212,7 @@ def mape(offs: Iterable[Off], figure: str, loaded: bool = False) -> float | None
     return fmean(shares) if shares else None
 
 
-def spearman(offs: Sequence[Off]) -> tuple[float | None, float | None]:
+def spearman(offs: Sequence[Off], alike: float = ALIKE) -> tuple[float | None, float | None]:
     """Rank of predicted throughput against measured, and what the first choice reaches of the best; median of loads."""
     by_load: dict[tuple, list[Off]] = defaultdict(list)
     for each in offs:
@@ -221,16 +224,16 @@ def spearman(offs: Sequence[Off]) -> tuple[float | None, float | None]:
             continue
         told = [each.measured.point.told["output_throughput"] for each in several]
         guessed = [each.predicted for each in several]
-        ranks.append(_correlation(_ranks(told), _ranks(guessed)))
+        ranks.append(_correlation(_ranks(told, alike), _ranks(guessed, alike)))
         reached.append(told[guessed.index(max(guessed))] / max(told))
     return (median(ranks), min(reached)) if ranks else (None, None)
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Of rounded values, so that what differs by less than launches do shares a rank."""
-    ordered = sorted(values)
-    return [fmean(place for place, other in enumerate(ordered) if abs(other - value) < 1e-9 * abs(value))
-            for value in values]  # fmt: skip
+def _ranks(values: Sequence[float], alike: float = ALIKE) -> list[float]:
+    """How many are less, and half of those that differ by no more than two launches of one configuration do."""
+    return [
+        sum(0.5 if abs(log(value / other)) < alike else float(other < value) for other in values) for value in values
+    ]
 
 
 def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
@@ -288,8 +291,7 @@ def main(words: Sequence[str]) -> int:
     files = [Path(word) for word in words if not word.startswith("--")] or list(RECORDED)
     points = [each for file in files for each in read(file)]
     if "--fit" in words:
-        known = calibrate([each.point for each in points], generic(points[0].point.run.setup.card))
-        print(json.dumps({**asdict(known.rates), "residual": dict(known.residual)}, indent=1))
+        print(fitted_module(points))
         return 0
     found = score(points)
     if "--each" in words:
@@ -297,7 +299,9 @@ def main(words: Sequence[str]) -> int:
     show(found)
     rank, reached = spearman(found["calibrated"])
     if rank is not None and reached is not None:
-        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f}")
+        raw, _ = spearman(found["calibrated"], alike=1e-9)
+        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f} where what "
+              f"differs by less than {ALIKE:.0%} shares a rank, else {raw:.2f}")  # fmt: skip
         print(f"the first choice reaches {reached:.1%} of the best measured, at least")
     missed = gate(found)
     for text in missed:

@@ -68,7 +68,7 @@ def print_fitted(files: list[Path]) -> int:
     starts = [read(json.loads(line)) for file in files for line in file.read_text().splitlines()]
     found = fit([(start.id, start.boot) for start in starts if start.boot.facts.kv_cache_bytes])
     for name, value in asdict(found).items():
-        shown = f"{value / MIB:.1f} * MIB" if isinstance(value, float) and value > MIB / 100 else repr(value)
+        shown = f"{value / MIB:.4g} * MIB" if isinstance(value, float) and value > MIB / 100 else repr(value)
         print(f"    {name}={shown},")
     return 0
 

@@ -79,12 +79,13 @@ class TestFraming:
 class TestEvents:
     @pytest.mark.parametrize("stream", [
         STREAM.replace(b"\n", b"\r\n"),
+        STREAM.replace(b"\n", b"\r"),
         STREAM.replace(b"data: ", b"data:"),
         STREAM.replace(b"data: ", b": a comment, data: {}\nid: 4\nevent: message\ndata: "),
         b": ping\n\n" + STREAM.replace(b"\n\n", b"\n\n: ping\n\n"),
         STREAM.replace(b'"choices"', b'\ndata:  "choices"'),
         STREAM[:-2],
-    ], ids=["crlf", "no space", "other fields", "pings", "several data lines", "no last newline"])  # fmt: skip
+    ], ids=["crlf", "cr", "no space", "other fields", "pings", "several data lines", "no last newline"])  # fmt: skip
     def test_every_way_of_writing_events_reads_the_same(self, stream) -> None:
         answer = heard(chunked(stream), 5)
         assert (answer.outcome, answer.output_tokens, len(answer.content_ns)) == ("", 5, 5)
@@ -107,7 +108,8 @@ class TestEvents:
         assert len(answer.content_ns) == 2
 
     def test_a_tool_call_is_content(self) -> None:
-        assert len(heard(chunked(chat(tool_calls=[{"index": 0, "function": {"arguments": "{"}}]))).content_ns) == 1
+        called = chat(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])
+        assert len(heard(chunked(called, DONE)).content_ns) == 1
 
     def test_text_that_looks_like_fields_is_only_text(self) -> None:
         stream = chat(content='"text":"x"') + chat(role='"content":"y"', content="") + DONE
@@ -125,6 +127,7 @@ class TestEvents:
     @pytest.mark.parametrize("written", [
         event({"error": {"message": "engine died", "code": 500}}),
         b"event: error\ndata: {\"object\": \"error\", \"message\": \"engine died\"}\n\n",
+        b"event: error\ndata: {\"message\": \"engine died\", \"code\": 500}\n\n",
     ])  # fmt: skip
     def test_an_error_inside_a_200_is_a_failure(self, written) -> None:
         answer = heard(chunked(token(" a"), written, DONE))
@@ -133,6 +136,25 @@ class TestEvents:
     @pytest.mark.parametrize("payload", [b'{"choices": [{"te', b"[1]", b'{"choices": 3}', b"null"])
     def test_garbled_events_are_a_failure(self, payload) -> None:
         assert heard(chunked(b"data: " + payload + b"\n\n")).outcome == "garbled event"
+
+    def test_a_garbled_event_among_good_ones_is_a_failure(self) -> None:
+        stream = token(" a") + token(" b").replace(b'b",', b'b"},') + token(" c") + DONE
+        assert heard(chunked(stream)).outcome == "garbled event"
+
+    @pytest.mark.parametrize("ending", [
+        DONE, usage(1, 2), event({"choices": [{"index": 0, "text": "", "finish_reason": "length"}]}),
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+        token(" c", usage={"prompt_tokens": 1, "completion_tokens": 3}) + DONE,
+    ], ids=["done", "usage", "completion's reason", "chat's reason", "usage on a token"])  # fmt: skip
+    @pytest.mark.parametrize("event_of", [token, lambda text: chat(content=text)], ids=["completion", "chat"])
+    def test_a_stream_that_does_not_say_that_it_ended_has_failed(self, event_of, ending) -> None:
+        said = event_of(" a") + event_of(" b")
+        assert heard(chunked(said + ending)).outcome == ""
+        assert heard(chunked(said)).outcome == "no end of stream", "however well its bytes were framed"
+
+    def test_usage_told_with_every_token_ends_nothing(self) -> None:
+        told = [token(text, usage={"prompt_tokens": 4, "completion_tokens": 1}) for text in (" a", " b")]
+        assert heard(chunked(*told)).outcome == "no end of stream"
 
     @pytest.mark.parametrize("stream", [b"", DONE, b": ping\n\n"])
     def test_a_stream_that_says_nothing_is_a_failure(self, stream) -> None:

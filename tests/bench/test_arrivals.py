@@ -72,6 +72,7 @@ ROW = '{"timestamp_s": 1, "input_len": 1, "output_len": 1}'
     ([ROW.replace("1,", "NaN,", 1)], "finite"),
     ([ROW, ROW.replace("1", "0.5", 1)], "line 2: timestamp_s 0.5 is before the line above"),
     ([ROW.replace("1}", "60000000}")], "more than the 50,000,000"),
+    ([ROW, ROW.replace("1,", "1e300,", 1)], "lasts 1e\\+300 s, and a load at most 2,592,000"),
 ])  # fmt: skip
 def test_a_line_that_is_no_request_is_refused_by_number(lines, message) -> None:
     with pytest.raises(InputError, match=message):
@@ -89,3 +90,8 @@ def test_a_prefix_is_held_against_the_prompts_of_the_trace_itself() -> None:
     assert shape.of(preset).num_requests == 2
     with pytest.raises(InputError, match="--prefix-len 2048: must be less than the 2048 tokens"):
         replace(shape, prefix_len=2048).of(preset)
+
+
+def test_a_load_that_would_not_end_in_a_month_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--rate 1e-12: 8 requests would last 7e\+12 s"):
+        Shape("constant", rate=1e-12).of(Load(1, 8, 512, 4, seed=1))

@@ -49,6 +49,8 @@ class TestLoad:
         ({"client": ClientCost(cpu_s=15, wall_s=16)}, "the client used 94% of a processor"),
         ({"client": ClientCost(loop_lag_ms=(2, 0, 9, 1))}, "the client's loop was 3.0 ms behind on average, 1.5% of"),
         ({"client": ClientCost(backlog_s=0.004)}, "answers lay unread for 4.0 ms on average, 2.0% of"),
+        ({"client": ClientCost(first_late_ms=(2.1,) * 11 + (0.1,) * 9)}, "half of them for 2.10 ms or longer"),
+        ({"client": ClientCost(first_late_ms=(50,) + (0.1,) * 19)}, "lay unread for 2.60 ms on average and half of"),
         ({"records": late(5)}, "the client sent 5.0 ms late on average, 1.2% of"),
         ({"counted": dataclasses.replace(COUNTED, generation_tokens=161)}, "160 output tokens, its counter 161"),
         ({"counted": dataclasses.replace(COUNTED, prefix_cache_hits=32)}, "the prefix cache answered 32 of 400"),
@@ -56,8 +58,8 @@ class TestLoad:
           "counted": dataclasses.replace(COUNTED, prefix_cache_hits=300)}, "300 of 400 prompt tokens though"),
         ({"reconciled": {"reconcile.ttft_mean_ratio": 0.8, "reconcile.ttft_mean_excess_ms": -40}}, "is 0.80 times the"),
         ({"reconciled": {"reconcile.e2el_mean_ratio": 2.5, "reconcile.e2el_mean_excess_ms": 240}}, "is 2.50 times the"),
-    ], ids=["cpu", "loop lag", "backlog", "send lag", "tokens", "cache hits", "hits beyond prefixes",
-            "too early", "far too late"])  # fmt: skip
+    ], ids=["cpu", "loop lag", "backlog", "first tokens", "some first tokens", "send lag", "tokens", "cache hits",
+            "hits beyond prefixes", "too early", "far too late"])  # fmt: skip
     def test_a_planted_cause_voids_and_is_named(self, planted, said) -> None:
         (reason,) = reasons(**planted)
         assert said in reason
@@ -65,11 +67,14 @@ class TestLoad:
     @pytest.mark.parametrize("harmless", [
         {"client": ClientCost(cpu_s=0.4, wall_s=0.41)},
         {"client": ClientCost(loop_lag_ms=(1, 3))},
+        {"client": ClientCost(first_late_ms=(1.9,) * 50)},
+        {"client": ClientCost(first_late_ms=(9,) * 19)},
         {"records": late(3.9)},
         {"reconciled": {"reconcile.ttft_mean_ratio": 3.0, "reconcile.ttft_mean_excess_ms": 200}},
         {"reconciled": {"reconcile.e2el_mean_ratio": 2.5, "reconcile.e2el_mean_excess_ms": 60}},
         {"load": dataclasses.replace(LOAD, prefix_len=5), "counted": Counters(160, 400, 400, 200)},
-    ], ids=["a short start", "1 %", "under 1 %", "a network", "a near network", "meant hits"])  # fmt: skip
+    ], ids=["a short start", "1 %", "under 1 % of first tokens", "few first tokens", "under 1 %", "a network",
+            "a near network", "meant hits"])  # fmt: skip
     def test_what_moves_no_figure_by_1_percent_voids_nothing(self, harmless) -> None:
         assert reasons(**harmless) == ()
 

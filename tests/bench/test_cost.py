@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from itertools import accumulate
 from time import perf_counter_ns
 
 import pytest
@@ -31,10 +33,13 @@ class TestMeter:
                 await asyncio.sleep(0)
             return meter.stop(0)
 
+        random.seed(1)
+        pauses_ms = [random.expovariate(1 / 50) for _ in range(50)]
+        due_ms = [at for at in accumulate(pauses_ms) if at < 500]
+        random.seed(1)
         cost = asyncio.run(held())
-        lags = sorted(cost.loop_lag_ms, reverse=True)
-        assert lags[0] >= 449, "the look due after 50 ms waited to the end"
-        assert len(lags) >= 9, "nine looks were due after it"
+        assert len(cost.loop_lag_ms) >= len(due_ms) > 5
+        assert all(lag >= 499 - due for lag, due in zip(cost.loop_lag_ms, due_ms, strict=False)), "each to the end"
         assert cost.wall_s >= 0.5
         assert cost.backlog_s is None, "nothing was received"
 
@@ -44,7 +49,7 @@ class TestMeter:
             with ours, theirs:
                 theirs.sendall(b"x" * 1000)
                 meter = Meter(lambda: [ours.fileno()] * 100)
-                while len(meter._lag_ms) < looks:
+                while meter._looks < looks:
                     await asyncio.sleep(0.001)
                 return meter.stop(100_000)
 
@@ -61,8 +66,15 @@ class TestMeter:
 
 
 def test_the_worst_loop_of_several_speaks_for_all() -> None:
-    idle, busy = ClientCost(1.0, 10.0, (9.0,), None), ClientCost(9.0, 10.0, (1.0, 2.0), 0.2)
-    assert worst([idle, busy]) == ClientCost(9.0, 10.0, (9.0,), 0.2)
+    idle, busy = ClientCost(1.0, 10.0, (9.0,), None, (0.5,)), ClientCost(9.0, 10.0, (1.0, 2.0), 0.2, (0.1, 0.1))
+    assert worst([idle, busy, ClientCost()]) == ClientCost(9.0, 10.0, (9.0,), 0.2, (0.5,))
+
+
+def test_what_it_did_is_told_in_a_few_numbers_and_of_nothing_there_is_none() -> None:
+    assert ClientCost(3.0, 6.0, (1.0, 2.0), 0.001, (0.1, 0.2, 0.9)).told() == {
+        "cpu_share": 0.5, "loop_lag_ms": 1.5, "backlog_ms": 1.0, "first_late_ms": pytest.approx(0.4),
+        "first_late_ms.p50": 0.2}  # fmt: skip
+    assert set(ClientCost().told().values()) == {None}
 
 
 class TestSlowClient:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from tests.bench.test_steady import noise
 
-from dyno.bench.endurance import Sampler, burst_and_sustained, leaks, load_of, throughput_series
+from dyno.bench.endurance import Sampler, burst_and_sustained, cut_short, leaks, load_of, throughput_series
 from dyno.bench.record import Target
 from dyno.bench.run import Run
 from dyno.bench.scenarios import run_test
 from dyno.bench.stats import Records
+from dyno.errors import DynoError
 from dyno.workload import MOST_TOKENS, Workload
 
 WORKLOAD = Workload("small", input_len=64, output_len=8, concurrency=4, num_requests=12)
@@ -74,6 +75,14 @@ def test_a_load_is_sized_by_its_rate_and_bounded():
     assert huge.num_requests * (huge.input_len + huge.output_len) <= MOST_TOKENS
 
 
+def test_a_load_that_ends_before_its_time_says_so():
+    huge = load_of(WORKLOAD, 10_000.0, 600)
+    (reason,) = cut_short(huge, 10_000.0, 600)
+    assert reason.startswith("it ended after about 69 of 600 s, as one load has at most 50,000,000 tokens")
+    assert cut_short(load_of(WORKLOAD, 50.0, 60), 50.0, 60) == ()
+    assert cut_short(load_of(WORKLOAD, None, 60), 0.0, 60) == ()
+
+
 def test_a_leaking_gauge_has_its_slope_by_the_hour_and_one_that_stays_has_none():
     steps = np.arange(1200)
     leaking = list(zip(steps.tolist(), (8e9 + 1000 * steps + noise(1200, 1e4)).tolist(), strict=True))
@@ -123,3 +132,10 @@ def test_soak_goes_round_by_round_until_its_time_is_up(engine, tmp_path):
     assert figures["output_throughput"] == pytest.approx(figures["output_tokens"] / figures["duration_s"])
     assert {"rss_bytes_per_h.slope", "rss_bytes_per_h.low", "rss_bytes_per_h.high"} <= set(figures)
     assert "rss_bytes" in json.loads((tmp_path / "soak-memory.json").read_text())
+
+
+def test_a_soak_that_crashes_keeps_what_it_sampled(tmp_path):
+    run = Run(Target("http://127.0.0.1:9", "m"), WORKLOAD, 5, 2048, tmp_path, gauges={"rss_bytes": lambda: 1000})
+    with pytest.raises(DynoError):
+        run_test("soak", run)
+    assert json.loads((tmp_path / "soak-memory.json").read_text()) == {"rss_bytes": []}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from tests.bench.scripted import DONE, Request, chunked, completion, prompt_tokens, refusal, token, usage
 
+from dyno.bench.cost import ClientCost
 from dyno.bench.load import Measurement, measure
 from dyno.bench.raw import load_raw
 from dyno.bench.record import Load, Target
@@ -162,4 +163,5 @@ def test_the_raw_file_holds_what_the_figures_are_made_of(play, tmp_path) -> None
     records, header = load_raw(path)
     assert figures(records) == figures(seen.records)
     assert header["load"]["seed"] == 1
+    assert header["client"].keys() == ClientCost().told().keys()
     assert header["extras"] == {"ignore_eos": True, "stream_options": {"include_usage": True}}

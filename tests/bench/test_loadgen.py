@@ -1,13 +1,14 @@
 """The timed path: when an answer ends, when the next request goes out, and what becomes of failures."""
 
 import asyncio
+import errno
 from itertools import pairwise
 
 import pytest
 from tests.bench.scripted import DONE, HEAD, chunked, completion, refusal, token, usage
 
 from dyno.bench.answer import Transcript, read_answer
-from dyno.bench.connection import Connection
+from dyno.bench.connection import Connection, failure_kind
 from dyno.bench.http import encode_get, encode_post, parse_url
 from dyno.bench.loadgen import Pace, drive
 from dyno.errors import DynoError
@@ -199,3 +200,7 @@ class TestFailures:
     def test_a_name_nobody_knows_is_an_error(self) -> None:
         with pytest.raises(DynoError, match="is the server running"):
             drive(parse_url("http://nowhere.invalid"), [b""], Pace(1))
+
+    def test_too_many_connections_are_named_with_the_limit_to_raise(self) -> None:
+        kind = failure_kind(OSError(errno.EMFILE, "Too many open files"))
+        assert kind == "too many open files in the load generator; ask for fewer connections, or raise `ulimit -n`"

@@ -7,25 +7,31 @@ import numpy as np
 import pytest
 from tests.bench.scripted import DONE, chunked, completion, event, token, usage
 from tests.bench.test_answer import heard, transcript_of
+from tests.bench.test_audit import card
 from tests.bench.test_reduce import Deadly, gathered
+from tests.hardware.replay import samples, throttled_at_minute_5
 
 from dyno.bench.answer import Transcript, read_answer
 from dyno.bench.arrivals import offsets_ns
-from dyno.bench.audit import Evidence, PhysicalBounds, bound_reasons, void_reasons
+from dyno.bench.audit import Evidence, PhysicalBounds, bound_reasons, card_reasons, void_reasons
 from dyno.bench.capacity import Probe, capacity, next_probe
 from dyno.bench.concurrency import waiting
 from dyno.bench.cost import ClientCost
 from dyno.bench.counters import Counters
+from dyno.bench.endurance import burst_and_sustained
 from dyno.bench.http import encode_post, parse_url
+from dyno.bench.load import measure
 from dyno.bench.loadgen import Pace, drive
 from dyno.bench.prompts import measured_prompts
+from dyno.bench.raw import load_header
 from dyno.bench.record import Load, Target
 from dyno.bench.reduce import Reducer
 from dyno.bench.spool import Spool
-from dyno.bench.stats import figures, rates, steady, ttft_ms
+from dyno.bench.stats import figures, goodput, rates, steady, ttft_ms
 from dyno.bench.steady import over_saturated
 from dyno.errors import DynoError
-from dyno.workload import Limit
+from dyno.verdict.sequential import Question, judge_looks
+from dyno.workload import OBJECTIVES, Limit
 
 ROLE = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 MS = 1_000_000
@@ -192,3 +198,44 @@ def test_a_process_of_the_generator_that_dies_is_an_end_and_no_deadlock() -> Non
 def test_a_figure_that_no_card_can_reach_is_not_believed() -> None:
     (reason,) = bound_reasons({"tpot_ms.p50": 0.33}, PhysicalBounds({"tpot_ms.p50": 3.0}))
     assert reason == "tpot_ms.p50 is 0.33, and less than 3 is not possible on this machine"
+
+
+def test_a_card_that_gets_too_hot_is_not_measured_as_if_it_stayed_cool() -> None:
+    hot = samples(600, **card(throttled_at_minute_5, 600))
+    assert card_reasons(hot)[0].startswith("the card slowed itself down in 300.0 s of 600 s")
+    told = burst_and_sustained(np.repeat([1000.0, 850.0], [70, 230]) + np.random.default_rng(1).normal(0, 5, 300))
+    assert told["burst_throughput"] == pytest.approx(1000, rel=0.01)
+    assert told["sustained_throughput"] == pytest.approx(850, rel=0.01)
+
+
+def test_heat_that_grows_from_launch_to_launch_favours_neither_of_two_configurations() -> None:
+    slower = 0.99 ** np.arange(24)  # from launch to launch, whichever's it is: A B, B A, ...
+    pairs = [tuple(sorted(pair, reverse=number % 2 == 0)) for number, pair in enumerate(slower.reshape(12, 2))]
+    asked = Question("B", "A", "output_throughput", higher_is_better=True, max_pairs=12)
+    assert judge_looks(asked, pairs).answer == "equivalent"
+
+
+@pytest.mark.parametrize(("chat", "path"), [(True, "/v1/chat/completions"), (False, "/v1/completions")])
+def test_chat_and_completions_are_two_protocols_that_no_measurement_mixes(play, tmp_path, chat, path) -> None:
+    server = play(completion)
+    measure(Target(server.url, "m", chat=chat), Load(2, 8, 16, 2, seed=1), tmp_path / "load.npz")
+    assert {post.path for post in server.posts} == {path}, "the warm-up, from which prompts are sized, included"
+    assert load_header(tmp_path / "load.npz")["target"]["chat"] is chat, "and told with the figures"
+
+
+def test_goodput_below_saturation_ranks_nothing_so_capacity_at_the_limits_does() -> None:
+    def at_ten_a_second(ttft_ms: float):
+        return gathered([answered(n, 100 * n, 100 * n, 100 * n + ttft_ms) for n in range(100)])
+
+    slow, fast = (goodput(at_ten_a_second(ttft_ms), {"ttft": 500}) for ttft_ms in (80, 40))
+    assert slow["goodput_share"] == fast["goodput_share"] == 1
+    assert slow["goodput"] == pytest.approx(fast["goodput"], rel=0.01), "that of the rate, though one is twice as fast"
+    assert "goodput" not in OBJECTIVES
+
+    def most(ms_of_a_client: float) -> int | None:
+        limits, probes = (Limit("ttft_p95", 500.0, "at most"),), list[Probe]()
+        while (n := next_probe(probes, limits)) is not None:
+            probes.append(Probe(n, {"ttft_ms.p95": n * ms_of_a_client, "output_throughput": 10.0 * n}))
+        return capacity(probes, limits)
+
+    assert (most(10), most(5)) == (50, 100)

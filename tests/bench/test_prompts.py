@@ -1,5 +1,8 @@
 """Prompts repeat only what is meant to repeat."""
 
+import pytest
+
+from dyno.bench.arrivals import request_lengths
 from dyno.bench.prompts import length, measured_prompts, warm_up_prompt
 from dyno.bench.record import Lengths, Load, Target
 
@@ -44,8 +47,10 @@ def test_a_pool_holds_so_many_beginnings_and_each_prompt_has_an_end_of_its_own()
     assert len({tuple(prompt[48:]) for prompt in prompts}) == 40
 
 
-def test_drawn_lengths_are_those_of_the_prompts_and_never_less_than_the_prefix() -> None:
-    load = Load(1, 40, 64, 8, seed=1, prefix_len=48, lengths=Lengths("uniform", 0.5))
-    lengths = [length(prompt) for prompt in measured_prompts(IDS, load, 1.0)]
-    assert min(lengths) == 49
-    assert max(lengths) > 80
+@pytest.mark.parametrize("lengths", [Lengths("uniform", 0.5), Lengths("lognormal", 0.5)])
+def test_what_follows_the_prefix_is_drawn_and_the_mean_stays_what_was_asked_for(lengths) -> None:
+    load = Load(1, 2000, 64, 8, seed=1, prefix_len=48, lengths=lengths)
+    seen = [length(prompt) for prompt in measured_prompts(IDS, load, 1.0)]
+    assert min(seen) > 48
+    assert sum(seen) / len(seen) == pytest.approx(64, rel=0.01)
+    assert seen == request_lengths(load)[0].tolist()

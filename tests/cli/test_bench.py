@@ -90,6 +90,15 @@ def test_the_model_may_be_left_out_when_only_one_is_listed(server, capsys):
     assert json.loads(capsys.readouterr().out)["model"] == "only"
 
 
+def test_a_server_that_lists_its_models_to_nobody_without_a_key_says_so(capsys):
+    with playing(lambda _: refusal(401, "Unauthorized")) as server:
+        assert run(["bench", "--url", server.url]) == 3
+    assert (
+        "HTTP 401 for /v1/models; name the variable that holds the API key with --api-key-env"
+        in capsys.readouterr().err
+    )
+
+
 def test_the_model_must_be_named_when_several_are_listed(capsys):
     with playing(lambda _: models("one", "two")) as server:
         assert run(["bench", "--url", server.url]) == 2
@@ -172,6 +181,7 @@ def test_prompts_begin_as_the_pool_says(server):
 
 @pytest.mark.parametrize(("words", "message"), [
     (["--url", "http://h", "--rate", "0"], "--rate: 0 must be more than 0"),
+    (["--url", "http://h", "--rate", "1e300"], "--rate: 1e+300 must be at most 1,000,000 requests a second"),
     (["--url", "http://h", "--arrival", "poison", "--rate", "2"], "'poison' is not known; did you mean 'poisson'"),
     (["--url", "http://h", "--arrival", "poisson"], "need a --rate"),
     (["--url", "http://h", "--trace", "t", "--rate", "2"], "--trace: brings its own times"),

@@ -29,9 +29,9 @@ def test_older_families_names_are_understood(write_config):
 
 
 def test_a_nested_text_config_holds_the_language_models_fields(write_config):
-    nested = {"vocab_size": 1000, "hidden_size": 64, "num_attention_heads": 4, "head_dim": None, "dtype": "float32"}
+    nested = {"vocab_size": 1000, "hidden_size": 64, "num_attention_heads": 8, "head_dim": None, "dtype": "float32"}
     spec = read(write_config("head_dim", "torch_dtype", "hidden_size", text_config=nested))
-    assert (spec.architecture, spec.vocab_size, spec.head_dim) == ("Qwen3ForCausalLM", 1000, 16)
+    assert (spec.architecture, spec.vocab_size, spec.head_dim) == ("Qwen3ForCausalLM", 1000, 8)
     assert (spec.num_hidden_layers, spec.dtype) == (36, "float32")
 
 

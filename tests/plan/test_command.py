@@ -91,6 +91,11 @@ def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
         (["--gpu", "H200", "--set", "max_num_seqs"], "is not FLAG=VALUE"),
         (["--gpu", "H200", "--set", "max_num_seqs=many"], "'many' is not a whole number"),
         (["--gpu", "H200", "--set", "enforce_eager=1"], "is not true or false"),
+        (["--gpu", "H200", "--set", "tensor_parallel_size=0"], "'0' is not a whole number from 1"),
+        (["--gpu", "H200", "--set", "block_size=0"], "'0' is not a whole number from 1"),
+        (["--gpu", "H200", "--set", "kv_cache_dtype=fp7"], "'fp7' is not one of auto, float16"),
+        (["--gpu", "H200", "--set", "quantization=fp4"], "'fp4' is not one of fp8, "),
+        (["--gpu", "H200", "--set", "compilation_config=[[["], "'[[[' is not a JSON object"),
         (["--gpu", "H200", "--vllm", "newest"], "'newest' is not a vLLM release"),
         (["--gpu", "H200", "--grid", "x"], "is not max_model_len,concurrency"),
         (["--gpu", "H200", "--limits", "vram=much"], "limits.vram"),
@@ -120,11 +125,24 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
         ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
         ({"quantization_config": {"quant_method": "tomorrow"}}, "its quantization tomorrow is not one whose width"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+        ({"num_key_value_heads": 5}, "num_key_value_heads is 5: it does not divide the 32 attention heads"),
     ],
 )
 def test_an_absurd_config_is_refused_by_its_field(folder, capsys, change, message):
     assert run(["plan", folder({**QWEN3_4B, **change}), "--gpu", "H200"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_sizes_that_no_engine_captures_take_no_time(folder, capsys):
+    sizes = ["--set", 'compilation_config={"max_cudagraph_capture_size": 1000000000}',
+             "--set", "max_num_batched_tokens=1000000000"]  # fmt: skip
+    assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", *sizes]) == 1
+    assert "no memory is left for the KV cache" in capsys.readouterr().out
+
+
+def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):
+    assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--set", "block_size=7"]) == 1
+    assert "block_size 7 is not a multiple of 16" in capsys.readouterr().out
 
 
 HARDWARE = {

@@ -43,7 +43,7 @@ def test_json_has_the_stable_fields(model, capsys):
         assert set(told["latency"][name]) >= {"p50", "p90", "p99", "low", "high"}
     assert told["latency"]["output_throughput"] > 0
     assert (told["latency"]["calibrated"], told["latency"]["fitted_on"]) == (False, [])
-    assert any("no point of this one was measured yet" in note for note in told["notes"])
+    assert any("no point of this machine was measured yet" in note for note in told["notes"])
 
 
 def test_candidates_stand_in_the_order_of_their_predictions(model, capsys):
@@ -57,7 +57,7 @@ def test_candidates_stand_in_the_order_of_their_predictions(model, capsys):
 def test_points_that_were_seen_correct_one_call(model, tmp_path, capsys):
     before = plan(capsys, model, *H200, *LOAD)["latency"]
     after = plan(capsys, model, *H200, *LOAD, "--observed", points_file(tmp_path, 9.0))["latency"]
-    assert after["tpot_ms"]["p50"] > 1.3 * before["tpot_ms"]["p50"]
+    assert after["tpot_ms"]["p50"] > 1.2 * before["tpot_ms"]["p50"]
     assert after["fitted_on"] == [f"{tmp_path}/seen.json[0].points[0]"]
     assert not kept_file().exists()
     assert plan(capsys, model, *H200, *LOAD)["latency"] == before
@@ -113,6 +113,7 @@ def test_the_table_tells_speed_and_where_it_comes_from(model, capsys, monkeypatc
     assert "32 requests of 512 in, 128 out, 8 at once:" in text
     assert "generic rates" in text
     assert "tokens/s" in text
+    assert "e+" not in text
 
 
 STRANGE = ("0", "-1", "x", "1e99", "null", "[]", "{}", "true", "1.5", ".inf", "99999999999")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dyno.predict.rates import generic
+from dyno.predict.rates import generic, published
 
 ROOT = Path(__file__).parents[2] / "benchmarks"
 
@@ -35,10 +35,18 @@ def test_training_has_nothing_of_the_tests_model_and_dtype(scorer, points):
 
 
 def test_a_test_point_among_the_training_points_ends_the_run(scorer, points):
-    known = replace(generic(points[0].point.run.setup.card), fitted_on=(points[0].point.id,))
-    with pytest.raises(SystemExit, match="is to be predicted from"):
-        scorer.checked(points[:3], known)
+    card = points[0].point.run.setup.card
+    known = replace(published(card), fitted_on=(points[0].point.id,))
+    for told in (known, replace(published(card), constants_on=(points[1].point.id,)), generic(card)):
+        with pytest.raises(SystemExit, match="is to be predicted from"):
+            scorer.checked(points, told)
     assert scorer.checked(points[3:5], known) is known
+
+
+def test_the_constants_that_dyno_comes_with_name_points_that_are_there(points):
+    known = generic(points[0].point.run.setup.card).constants_on
+    assert len(known) >= 40
+    assert set(known) <= {each.point.id for each in points}
 
 
 def test_points_have_ids_of_their_own(points):
@@ -55,4 +63,5 @@ def test_calibrating_points_are_few_and_unlike(scorer, points):
 def test_ranks_and_errors_are_what_they_say(scorer):
     assert scorer._correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
     assert scorer._correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert scorer._ranks([5.0, 1.0, 5.0]) == [1.5, 0, 1.5]
+    assert scorer._ranks([5.0, 1.0, 5.0]) == [2.0, 0.5, 2.0]
+    assert scorer._ranks([100.0, 101.0, 90.0]) == [2.0, 2.0, 0.5]

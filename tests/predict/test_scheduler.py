@@ -85,9 +85,9 @@ def test_a_beginning_that_was_computed_is_not_computed_again():
     assert again.first_s == (3.0, 7.0)
 
 
-def test_the_server_takes_requests_in_one_at_a_time():
+def test_the_server_works_in_turns_on_requests_that_come_together():
     served = simulate(Demand(same(3, output_len=1), 3), replace(ENGINE, admit_s=10.0, front_s=1.0), STEP)
-    assert served.first_s == (12.0, 22.0, 32.0)
+    assert served.first_s == (22.0, 27.0, 32.0)
 
 
 def test_jumping_over_steps_takes_as_long_as_counting_them():

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dyno.predict.constants import MIB
+from dyno.predict.weights import weights_bytes
+
 ROOT = Path(__file__).parents[2] / "benchmarks"
 RECORDED = sorted((ROOT / "boots").glob("*.jsonl"))
 
@@ -28,6 +31,11 @@ def test_every_recorded_start_is_predicted_without_its_own_model(scorer, starts)
         if start.boot.facts.kv_cache_bytes:
             before, _ = scorer.score(start, starts).kv
             assert abs(before) < scorer.BEFORE_MIB
+
+
+def test_the_weights_of_every_recorded_start_are_those_that_vllm_told(starts):
+    told = [(start.id, start.boot.facts.weights_bytes - weights_bytes(start.boot.setup)) for start in starts]
+    assert [(name, off) for name, off in told if abs(off) > 5.2 * MIB] == []  # it tells GiB to two decimals
 
 
 def test_other_dtypes_of_a_model_are_not_training(scorer, starts):

@@ -108,3 +108,21 @@ def test_what_was_foreseen_stands_beside_what_was_measured():
     assert foreseen_table(judge(made, spec, "study")).rows == (
         ("baseline", "Throughput tok/s", "110", "100", "+10.0%"),
     )
+
+
+def test_speed_is_foreseen_and_orders_the_candidates():
+    tried = study(FITS, ("eager", {**FITS[1], "enforce_eager": True}), ("fp8", {**FITS[1], "quantization": "fp8"}))
+    line = foresee(tried, MACHINE, "")
+    figures = {each.name: each.figures for each in line.candidates}
+    assert figures["fp8"]["output_throughput"] > figures["eager"]["output_throughput"]
+    assert (
+        0 < figures["baseline"]["tpot_ms.p50"] <= figures["baseline"]["tpot_ms.p99"] < figures["eager"]["ttft_ms.p50"]
+    )
+    order = order_of(tried.candidates, {each.name: each for each in line.candidates}, tried.spec)
+    assert screen_order(order, (), 1) == ("baseline", "fp8", "eager", "baseline")
+
+
+def test_no_speed_is_foreseen_of_a_load_that_does_not_fit_a_request():
+    (seen,) = foresee(study(("short", {"max_model_len": 16})), MACHINE, "").candidates
+    assert "output_throughput" not in seen.figures
+    assert "kv_cache_bytes" in seen.figures

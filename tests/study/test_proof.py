@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made import ENGINE, HARDWARE, failed, journal, pair, prepared, step
 
+from dyno.engine.failures import Cause, Failure
 from dyno.errors import InputError
 from dyno.study.compare import Told, compare_studies
 from dyno.study.journal import LookLine, append, read_journal
@@ -149,6 +150,21 @@ def test_the_ratio_to_its_own_baseline_is_what_is_compared():
     assert (change.metric, change.answer, change.baseline) == ("output_throughput", "worse", "old")
     assert change.ratio == pytest.approx(1 / 1.5)
     assert "Figures themselves" in made.not_compared[0]
+
+
+def test_a_study_whose_launches_failed_or_were_void_is_named_and_settles_less():
+    first, second = told("old", CLEAR), told("new", [(10 * b / 1.5, 10 * a) for b, a in CLEAR])
+    *steps, last = second.journal.steps
+    void = replace(
+        second, journal=replace(second.journal, steps=(*steps, replace(last, state="void", void=("steal",))))
+    )
+    made = compare_studies(first, void, 0.02)
+    assert made.disturbed == (f"new: 1 of {len(CLEAR)} pairs of output_throughput void and left out",)
+    assert made.compared[0].answer == "worse"
+    broken = replace(last, state="failed", failure=Failure(Cause.KILLED, "died", "", ""))
+    made = compare_studies(replace(second, journal=replace(second.journal, steps=(*steps, broken))), first, 0.02)
+    assert made.disturbed[0].startswith("new: 1 of ")
+    assert (made.compared[0].answer, made.compared[0].note) == ("inconclusive", made.disturbed[0])
 
 
 def test_a_candidate_with_other_flags_or_without_pairs_is_named_and_not_compared():

@@ -1,27 +1,19 @@
 """How often a confirmation is wrong, simulated from the recorded spread of launches and a drift of the machine."""
 
-import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.verdict.launches import DRIFTS, SERIES, faster, interleaved
 
 from dyno.verdict.compare import compare
 
-SPREAD = json.loads((Path(__file__).parents[1] / "data/launch_spread.json").read_text())
-SERIES = [pytest.param(entry["output_throughput"], id=entry["what"]) for entry in SPREAD]
-DRIFTS = [pytest.param(drift, id=f"drift {drift:+.1%} a launch") for drift in (0.0, -0.003)]
 CONFIRMATIONS, PAIRS = 200, 6
 
 
 def confirm(rng, series, effect, drift):
-    """One confirmation A B, B A, ...: launches drawn from the series, the machine drifting from launch to launch."""
-    figures = rng.choice(series, size=2 * PAIRS) * (1 + drift) ** np.arange(2 * PAIRS)
-    pairs = []
-    for pair, (first, second) in enumerate(figures.reshape(PAIRS, 2)):
-        baseline, candidate = (first, second) if pair % 2 == 0 else (second, first)
-        pairs.append((candidate * effect, baseline))
+    """One confirmation A B, B A, ...: launches in runs of the series, the machine drifting from launch to launch."""
+    pairs = interleaved(rng, series, faster(series, effect), PAIRS, drift)
     return compare("candidate", "baseline", "output_throughput", pairs, higher_is_better=True)
 
 

@@ -1,19 +1,15 @@
 """What looking while pairs are made costs, worked out and simulated from the recorded spread of launches."""
 
-import json
 import math
 from collections import Counter
-from pathlib import Path
 from statistics import stdev
 
 import numpy as np
 import pytest
+from tests.verdict.launches import DRIFTS, SERIES, faster, interleaved
 
 from dyno.verdict.sequential import Question, judge_looks, nominal_levels, pairs_needed, planned_looks
 
-SPREAD = json.loads((Path(__file__).parents[1] / "data/launch_spread.json").read_text())
-SERIES = [pytest.param(entry["output_throughput"], id=entry["what"]) for entry in SPREAD]
-DRIFTS = [pytest.param(drift, id=f"drift {drift:+.1%} a launch") for drift in (0.0, -0.003)]
 SIMULATIONS, DEFAULT = 500, 20
 
 
@@ -22,11 +18,8 @@ def question(max_pairs=DEFAULT, higher=True, margin=0.02):
 
 
 def prove(rng, series, effect, drift, max_pairs):
-    """A B, B A, ...: launches drawn from the series, the machine drifting from launch to launch."""
-    figures = rng.choice(series, size=2 * max_pairs) * (1 + drift) ** np.arange(2 * max_pairs)
-    pairs = [(ours * effect, theirs) for number, (first, second) in enumerate(figures.reshape(max_pairs, 2))
-             for theirs, ours in ((first, second) if number % 2 == 0 else (second, first),)]  # fmt: skip
-    return judge_looks(question(max_pairs), pairs)
+    """A B, B A, ...: launches in runs of the series, the machine drifting from launch to launch."""
+    return judge_looks(question(max_pairs), interleaved(rng, series, faster(series, effect), max_pairs, drift))
 
 
 def answers(series, effect, drift, max_pairs=DEFAULT):
@@ -44,7 +37,8 @@ def test_a_configuration_against_itself_is_rarely_better_or_worse_however_often_
 @pytest.mark.parametrize("drift", DRIFTS)
 @pytest.mark.parametrize("series", SERIES)
 def test_a_planted_five_percent_is_found_within_the_launches_that_are_said_to_be_needed(series, drift):
-    spread = math.hypot(math.sqrt(2) * stdev(math.log(figure) for figure in series), drift)
+    many = interleaved(np.random.default_rng(8), series, series, 1000)
+    spread = math.hypot(stdev(math.log(ours / theirs) for ours, theirs in many), drift)
     counts = answers(series, 1.05, drift, pairs_needed(math.log(1.05), spread))
     assert counts["better"] >= 0.8 * SIMULATIONS, counts
 

@@ -18,6 +18,7 @@ CONTENT_FIELDS = ("text", "content", "reasoning_content", "reasoning", "refusal"
 _CONTENT = re.compile(rb'"(?:text|content|reasoning_content|reasoning)"\s*:\s*"(?=[^"])')
 _TEXT = re.compile(rb'(?:[^"\\\n]|\\.)*')
 _LONGEST_DETAIL = 300
+_CUT_SHORT = "no end of stream"  # as by a proxy that ends the answer of a server that has died
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Transcript:
     failure: str = ""
     alike_ns: "array[int]" = field(default_factory=lambda: array("q"))
     alike_bytes: int = 0  # of the chunks that are left out, about
+    late_ns: int | None = None  # how long the first content lay in the kernel, where it tells
 
     @property
     def heard_ns(self) -> int | None:
@@ -87,8 +89,7 @@ def alike_to(chunk: bytes) -> Alike | None:
     events, match = Events(), _CONTENT.search(line)
     if match is None or not events.take(_data_of(line)) or events.usage or events.ended or events.error:
         return None
-    text = _TEXT.match(line, match.end())
-    return None if text is None or b"\n" in line else Alike(line[: match.end()], event[text.end() :])
+    return None if b"\n" in line else Alike(line[: match.end()], event[_end_of_text(line, match.end()) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +114,26 @@ class Events:
     usage: Mapping[str, Any] | None = None
     error: str = ""
     detail: str = ""
-    ended: bool = False  # [DONE] or a finish reason was seen
+    ended: bool = False  # [DONE], a finish reason or the usage of the whole was seen
 
-    def take(self, payload: bytes) -> bool:
-        """Takes the data of one event and tells whether it carried content."""
+    def take(self, payload: bytes, failing: bool = False) -> bool:
+        """Takes the data of one event, `failing` when it is named `error`, and tells whether it carried content."""
         if payload == b"[DONE]":
             self.ended = True
             return False
         try:
-            return self._take(json.loads(payload.decode()))
+            return self._take(json.loads(payload.decode()), failing)
         except (ValueError, TypeError, AttributeError, RecursionError):
             self.error, self.detail = "garbled event", payload[:_LONGEST_DETAIL].decode(errors="replace")
             return False
 
-    def _take(self, event: dict[str, Any]) -> bool:
-        if event.get("error") or event.get("object") == "error":
+    def _take(self, event: dict[str, Any], failing: bool) -> bool:
+        if failing or event.get("error") or event.get("object") == "error":
             self.error, self.detail = "error event", error_message(event)
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
         choices = event.get("choices") or ()
-        self.ended |= any(choice.get("finish_reason") for choice in choices)
+        self.ended |= any(choice.get("finish_reason") for choice in choices) or not (choices or self.usage is None)
         return any(_has_content(choice) for choice in choices)
 
 
@@ -153,8 +154,8 @@ def read_answer(transcript: Transcript) -> Answer:
     if transcript.failure:
         return _failed(transcript.failure)
     events = read_events(body) if "json" not in reader.content_type else _whole(body)
-    if not events.error and not (reader.complete or events.ended):
-        return _failed("closed mid-stream")
+    if not events.error and not events.ended:
+        return _failed(_CUT_SHORT if reader.complete else "closed mid-stream")
     return _answer(events, body_ends, transcript.stamps, transcript.alike_ns)
 
 
@@ -168,37 +169,47 @@ def _answer(events: Events, body_ends: "array[int]", stamps: "array[int]", alike
 
 
 def read_events(body: bytes) -> Events:
-    """Reads server-sent events: LF or CRLF, comments, several data lines an event, `data:` with or without a space.
+    """Reads server-sent events: LF, CRLF or CR, comments, several data lines an event, `data:` with or without a space.
 
-    Events of one stream begin alike up to their text, so JSON is decoded only where a line begins otherwise.
+    Events of one stream differ in their text alone, so JSON is decoded only where a line begins or ends otherwise.
     """
-    events, pending, pending_end, position = Events(), list[bytes](), 0, 0
-    alike, edge, last = b"\0", 1, b""
-    for line in body.split(b"\n"):
+    events, pending, pending_end, position, failing = Events(), list[bytes](), 0, 0, False
+    begin, tail, shortest = b"\0", b"", 1
+    for line in (body if b"\n" in body else body.replace(b"\r", b"\n")).split(b"\n"):
         position += len(line) + 1
-        if line.startswith(alike) and line[edge : edge + 1] != b'"':
+        if (line.startswith(begin) and line.endswith(tail) and len(line) > shortest
+                and line[len(begin)] != QUOTE):  # fmt: skip
             events.ends.append(position)
-            last = line
         elif line.startswith(b"data:"):
             pending.append(line)
             pending_end = position
+        elif line.startswith(b"event:"):
+            failing = line.removeprefix(b"event:").strip() == b"error"
         elif pending and line in (b"", b"\r"):
-            if _dispatch(events, pending, pending_end) and len(pending) == 1 and (match := _CONTENT.search(pending[0])):
-                alike, edge = pending[0][: match.end()], match.end()
-            pending = []
+            if _dispatch(events, pending, pending_end, failing) and len(pending) == 1:
+                begin, tail = _around_text(pending[0]) or (begin, tail)
+                shortest = len(begin) + len(tail)
+            pending, failing = [], False
     if pending:
-        _dispatch(events, pending, pending_end)
-    if last:
-        usage = events.usage
-        events.take(_data_of(last))  # usage and finish reason may ride on the last token
-        events.usage = usage or events.usage
+        _dispatch(events, pending, pending_end, failing)
     if not events.ends and not events.usage and not events.error:
         events.error = "empty answer"
     return events
 
 
-def _dispatch(events: Events, lines: list[bytes], end: int) -> bool:
-    content = events.take(b"\n".join(map(_data_of, lines)))
+def _around_text(line: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and after the text of an event; None of one without."""
+    match = _CONTENT.search(line)
+    return None if match is None else (line[: match.end()], line[_end_of_text(line, match.end()) :])
+
+
+def _end_of_text(line: bytes, begin: int) -> int:
+    text = _TEXT.match(line, begin)
+    return begin if text is None else text.end()
+
+
+def _dispatch(events: Events, lines: list[bytes], end: int, failing: bool) -> bool:
+    content = events.take(b"\n".join(map(_data_of, lines)), failing)
     if content:
         events.ends.append(end)
     return content
@@ -215,7 +226,7 @@ def _has_content(choice: Mapping[str, Any]) -> bool:
 
 def _whole(body: bytes) -> Events:
     """An answer in one piece: its tokens are known, the times of their arrival are not."""
-    events = Events()
+    events = Events(ended=True)
     if not events.take(body) and not events.error:
         events.error = "empty answer"
     return events
@@ -223,7 +234,7 @@ def _whole(body: bytes) -> Events:
 
 def _count(events: Events, name: str) -> int | None:
     value = (events.usage or {}).get(name)
-    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _failed(outcome: str, detail: str = "") -> Answer:

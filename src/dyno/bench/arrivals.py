@@ -13,6 +13,7 @@ from dyno.workload import MOST_TOKENS
 
 Integers = NDArray[np.int64]
 
+LONGEST_S = 30 * 86_400.0  # from a load's first request to its last
 _LENGTHS, _ARRIVALS = 2, 3  # streams of chance beside those of the prompts
 
 
@@ -41,11 +42,11 @@ def _nanoseconds(seconds: NDArray[np.float64]) -> Integers:
 
 
 def request_lengths(load: Load) -> tuple[Integers, Integers]:
-    """Input and output length of each request, in tokens, at least 1 each."""
+    """Input and output length of each request, in tokens, at least 1 each; of inputs what follows the prefix varies."""
     if load.trace:
         return (np.array([row.input_len for row in load.trace]), np.array([row.output_len for row in load.trace]))
     chance = np.random.default_rng([load.seed, _LENGTHS])
-    inputs = _drawn(chance, load.lengths, load.input_len, load.num_requests)
+    inputs = load.prefix_len + _drawn(chance, load.lengths, load.input_len - load.prefix_len, load.num_requests)
     return inputs, _drawn(chance, load.lengths, load.output_len, load.num_requests)
 
 
@@ -77,6 +78,9 @@ def trace_rows(lines: Iterable[str], name: str) -> tuple[TraceRow, ...]:
                                  f"line above ({rows[-2].timestamp_s:g}); sort the trace by time")  # fmt: skip
     if not rows:
         raise InputError(f"--trace {name}: holds no request")
+    if (span_s := rows[-1].timestamp_s - rows[0].timestamp_s) > LONGEST_S:
+        raise InputError(f"--trace {name}: lasts {span_s:,.3g} s, and a load at most {LONGEST_S:,.0f}; timestamp_s "
+                         "is in seconds")  # fmt: skip
     if (tokens := sum(row.input_len + row.output_len for row in rows)) > MOST_TOKENS:
         raise InputError(f"--trace {name}: {tokens:,} tokens are more than the {MOST_TOKENS:,} that one load may have")
     return tuple(rows)

@@ -76,6 +76,10 @@ BUSY_CLIENT = 0.8
 CLIENT_START_S = 0.5  # less work than that is mostly the opening of connections
 ONE_TURN_S = 0.05  # less lag than that, over all requests, is one turn of the scheduler
 NO_LAG_MS = 1.0  # a timer's own grain: nothing shorter can be told from none
+# What the kernel tells of first tokens is exact, but some 0.05 ms of it are the way from its network to any reader. A
+# mean also has the one pause of the client that the others do not share, so it keeps the allowance of a lag.
+ANY_READER_MS = 0.1
+FEW_FIRSTS = 20  # tell of one pause of the machine, not of a client
 
 
 def _busy(client: ClientCost) -> Reasons:
@@ -101,7 +105,20 @@ def _late(records: Records, client: ClientCost) -> Reasons:
     if _matters(backlog := (client.backlog_s or 0) * 1000, ttft):
         reasons.append(f"answers lay unread for {backlog:.1f} ms on average, {backlog / ttft:.1%} of a first token's "
                        "time; the client could not keep up")  # fmt: skip
-    return reasons
+    return [*reasons, *_read_late(client.first_late_ms, ttft_ms(records))]
+
+
+def _read_late(first_late_ms: Sequence[float], ttft: NDArray[np.float64]) -> Reasons:
+    """First tokens come in bursts, in which a client is slower than at a random moment."""
+    late, known = np.asarray(first_late_ms, dtype=np.float64), ttft[~np.isnan(ttft)]
+    if len(late) < FEW_FIRSTS or not len(known):
+        return []
+    mean, half = float(late.mean()), float(np.median(late))
+    if half <= max(ANY_READER_MS, MOVED * float(np.median(known))) and not _matters(mean, float(known.mean())):
+        return []
+    return [f"first tokens lay unread for {mean:.2f} ms on average and half of them for {half:.2f} ms or longer, "
+            f"{mean / known.mean():.1%} and {half / np.median(known):.1%} of a first token's time; leave the client a "
+            "processor of its own, or use more client processes"]  # fmt: skip
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -139,6 +156,9 @@ def bound_reasons(figures: Mapping[str, float | None], bounds: PhysicalBounds) -
             *(f"{name} is {value:,.4g}, and more than {bound:,.4g} is not possible on this machine"
               for name, bound in bounds.at_most.items()
               if (value := figures.get(name)) is not None and value > bound * (1 + MOVED)))  # fmt: skip
+
+
+WANTS_QUIET = "; measure when they are done, or on a host that is always shared with --shared-host"
 
 
 def host_reasons(samples: Samples) -> tuple[str, ...]:
@@ -194,8 +214,7 @@ def _foreign(samples: Samples) -> Reasons:
     waited = " and ".join(f"{name} {seconds:.1f} s" for name, seconds in samples.queued_s.items())
     while_ = (f"none of the {samples.cores} was to spare" if idle < TO_SPARE else
               f"{waited} of {samples.duration_s:.0f} s waited for one")  # fmt: skip
-    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}; measure when they are "
-            "done, or on a host that is always shared with --shared-host"]  # fmt: skip
+    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}{WANTS_QUIET}"]
 
 
 SLOWED_TIME = MOVED  # of the time, by the card's own counter

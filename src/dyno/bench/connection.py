@@ -6,17 +6,21 @@ an answer ends, and kept to be read when there is time. When to send is not deci
 """
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
+from random import random
 from time import perf_counter_ns
 from typing import cast
 
 import httptools
 
 from dyno.bench.answer import LINES, QUOTE, Alike, Transcript, alike_to
+from dyno.bench.arrival import FirstRead
 from dyno.bench.http import ResponseReader
 
 _UNANSWERED, _RESET = "closed without an answer", "connection reset"
+NO_MORE_FILES = "too many open files in the load generator; ask for fewer connections, or raise `ulimit -n`"
 STALE = (_UNANSWERED, _RESET)  # how an idle connection fails that its server had closed
 _NONE: dict[int, bytes] = {}
 
@@ -26,8 +30,9 @@ Finished = Callable[["Connection", Transcript], None]
 class Connection(asyncio.Protocol):
     """One connection with at most one request under way."""
 
-    def __init__(self, finished: Finished) -> None:
-        self._finished = finished
+    def __init__(self, finished: Finished, watched: float = 0.0) -> None:
+        """Of a share `watched` of its requests the kernel is asked when their first content came."""
+        self._finished, self._watched = finished, watched
         self._request = b""
         self._transport: asyncio.Transport
         self._alike: Alike | None = None
@@ -40,7 +45,21 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         at = transport.get_extra_info("socket")
         self.socket: int | None = None if at is None else at.fileno()
+        self._first = None if self.socket is None or not self._watched else self._first_read(self.socket)
         self.alive = True
+
+    def _first_read(self, number: int) -> FirstRead | None:
+        """None where the kernel holds other bytes than are read, or keeps no times."""
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return None
+        try:
+            return FirstRead(self._transport, number, self, self._late)
+        except OSError:
+            return None
+
+    def _late(self, late_ns: int) -> None:
+        if self.transcript is not None:
+            self.transcript.late_ns = late_ns
 
     def send(self, request: bytes, transcript: Transcript) -> None:
         """Sends a request; what comes back is written into the transcript, which `finished` gets at the end."""
@@ -51,6 +70,8 @@ class Connection(asyncio.Protocol):
             transcript.alike_ns,
             transcript.alike_ns.append,
         )
+        if self._first is not None and random() < self._watched:
+            self._first.await_content()
         transcript.sent_ns = perf_counter_ns()
         self._transport.write(request)
 
@@ -84,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._begins = alike.begins if alike is not None and reader.between else _NONE
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.alive = False
+        self.alive, self._first = False, None
         if self.transcript is not None:
             ended = exc is None and self._reader.head_read and not self._reader.framed
             cut = "closed mid-stream" if self._raw else _UNANSWERED
@@ -122,6 +143,8 @@ def failure_kind(error: Exception) -> str:
             return "no connection in time"
         case ssl.SSLError():
             return f"TLS failed ({error.reason or error})"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return NO_MORE_FILES
         case OSError(strerror=str(reason)):
             return reason
         case _:

@@ -28,10 +28,21 @@ def sustained(run: Run) -> ScenarioResult:
     """One closed loop of about `duration_s`, sized by the rate of a short one before it."""
     pilot = run.measure("sustained-pilot", load_of(run.workload, None, 0.0))
     rate = stats.figures(pilot.measured.records)["request_throughput"]
-    part = run.measure("sustained", load_of(run.workload, rate, run.duration_s or SUSTAINED_S))
+    asked_s = run.duration_s or SUSTAINED_S
+    load = load_of(run.workload, rate, asked_s)
+    part = run.measure("sustained", load)
     series = throughput_series(part.measured.records)
     run.keep("sustained-series", {"period_s": 1.0, "output_throughput": series.round(3).tolist()})
-    return sustained_result(pilot, part)
+    made = sustained_result(pilot, part)
+    return replace(made, void=(*made.void, *cut_short(load, rate or 0.0, asked_s)))
+
+
+def cut_short(load: Load, rate: float, asked_s: float) -> tuple[str, ...]:
+    """That a load ended before its time, as one load has no more tokens; nothing when it did not."""
+    if load.num_requests >= round(rate * asked_s):
+        return ()
+    return (f"it ended after about {load.num_requests / rate:.0f} of {asked_s:.0f} s, as one load has at most "
+            f"{MOST_TOKENS:,} tokens; `soak` goes on for as long as it is told",)  # fmt: skip
 
 
 def sustained_result(pilot: Part, part: Part) -> ScenarioResult:
@@ -85,13 +96,16 @@ def soak(run: Run) -> ScenarioResult:
     deadline = time.monotonic() + (run.duration_s or SOAK_S)
     rounds: list[ScenarioResult] = []
     rate = None
-    with Sampler(run.gauges) as sampler:
-        while not rounds or (left_s := deadline - time.monotonic()) > 0:
-            seconds = min(_ROUND_S, left_s) if rounds else 0.0
-            part = run.measure(f"soak-{len(rounds):04d}", load_of(run.workload, rate, seconds))
-            rounds.append(round_of(part))
-            rate = rounds[-1].figures["request_throughput"]
-    run.keep("soak-memory", sampler.samples)
+    sampler = Sampler(run.gauges)
+    try:
+        with sampler:
+            while not rounds or (left_s := deadline - time.monotonic()) > 0:
+                seconds = min(_ROUND_S, left_s) if rounds else 0.0
+                part = run.measure(f"soak-{len(rounds):04d}", load_of(run.workload, rate, seconds))
+                rounds.append(round_of(part))
+                rate = rounds[-1].figures["request_throughput"]
+    finally:  # an engine that dies of its memory is the one whose memory is asked for
+        run.keep("soak-memory", sampler.samples)
     return soaked(rounds, sampler.samples)
 
 

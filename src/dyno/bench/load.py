@@ -26,7 +26,7 @@ from dyno.bench.stats import Records
 from dyno.errors import DynoError, InputError
 
 _WARM_UP_OUTPUT = 16
-_REFUSED = ("HTTP 400", "HTTP 422")
+_REFUSED, _FORBIDDEN = ("HTTP 400", "HTTP 422"), ("HTTP 401", "HTTP 403")
 
 Extras = dict[str, object]
 
@@ -111,7 +111,7 @@ def measure(target: Target, load: Load, raw_path: Path | None, on_progress: Prog
         save_raw(raw_path, records, {
             "dyno": __version__, "started_at": started_at, "target": asdict(target), "load": _header(load),
             "extras": extras, "counted": asdict(counted), "reconciled": reconciled, "void": void,
-            **(told or {})}, gauges)  # fmt: skip
+            "client": sent.cost.told(), **(told or {})}, gauges)  # fmt: skip
     return Measurement(records, counted, gauges, void, reconciled)
 
 
@@ -142,12 +142,22 @@ def connect(target: Target) -> _Server:
     return _Server(target, parse_url(target.url), key)
 
 
-def get(target: Target, path: str) -> bytes | None:
-    """The body of a 200 answer to one GET, None for any other. DynoError when the server cannot be reached."""
+def get(target: Target, path: str, *, insist: bool = False) -> bytes | None:
+    """The body of a 200 answer to one GET, None for any other.
+
+    DynoError when the server cannot be reached or, for who insists, when it wants another key.
+    """
     server = connect(target)
     request = encode_get(server.endpoint, path, server.key)
     (transcript,) = drive(server.endpoint, [request], Pace(1, silence_s=10)).transcripts
+    if insist and (outcome := read_answer(transcript).outcome) in _FORBIDDEN:
+        raise DynoError(f"{server.endpoint.url}: {outcome} for {path}{_key_advice(outcome)}")
     return _body(transcript)
+
+
+def _key_advice(outcome: str) -> str:
+    named = "; name the variable that holds the API key with --api-key-env"
+    return named if outcome in _FORBIDDEN else ""
 
 
 def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
@@ -165,8 +175,8 @@ def _warm_up(server: _Server, load: Load) -> tuple[Extras, float, Counters]:
             break
     if answer.outcome:
         said = f": {_without(server.key, answer.detail)}" if answer.detail else ""
-        hint = "; name the variable that holds the API key with --api-key-env" if "HTTP 401" in answer.outcome else ""
-        raise DynoError(f"{server.endpoint.url}: the warm-up request failed, {answer.outcome}{said}{hint}")
+        raise DynoError(f"{server.endpoint.url}: the warm-up request failed, {answer.outcome}{said}"
+                        f"{_key_advice(answer.outcome)}")  # fmt: skip
     per_word = answer.prompt_tokens / length(prompt) if answer.prompt_tokens else GUESSED_TOKENS_PER_WORD
     after = settled_counters(server.endpoint.url, before, answer.output_tokens)
     return extras, 1.0 if by_ids(server.target) else per_word, after

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import resource
 import ssl
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -12,7 +13,7 @@ from time import perf_counter_ns
 import uvloop
 
 from dyno.bench.answer import Transcript
-from dyno.bench.connection import STALE, Connection, Finished, failure_kind
+from dyno.bench.connection import NO_MORE_FILES, STALE, Connection, failure_kind
 from dyno.bench.cost import NOT_LOOKED_AT, ClientCost, Meter
 from dyno.bench.http import Endpoint
 from dyno.bench.pace import Timer
@@ -20,6 +21,7 @@ from dyno.bench.record import SILENCE_S
 from dyno.errors import DynoError
 
 _CONNECT_S = 10.0
+_WATCHED = 500  # requests, about, of which the kernel is asked when their first token came: enough for a mean
 _TICK_S = 1.0  # each look at /metrics costs the server a page made in its event loop
 
 Progress = Callable[[int, int], None]  # so many of so many requests are done
@@ -67,6 +69,7 @@ class Loop:
         self._tls = ssl.create_default_context() if endpoint.tls else None
         self._sent = self._over = self._received_bytes = 0
         self._heard_ns = self._silent_since_ns = 0
+        self._first_late_ms = array("f")
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -78,13 +81,15 @@ class Loop:
         self._done = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().set_exception_handler(self._broken)
         try:
-            connections = await asyncio.gather(*(self._open(self._answered) for _ in range(self._pace.clients)))
+            connections = await asyncio.gather(*(self._open() for _ in range(self._pace.clients)))
         except OSError as error:
-            raise DynoError(f"{self._endpoint.url}: {failure_kind(error)}; is the server running?") from error
+            kind = failure_kind(error)
+            advice = "" if kind == NO_MORE_FILES else "; is the server running?"
+            raise DynoError(f"{self._endpoint.url}: {kind}{advice}") from error
         prober = None
         if probe is not None:
             with contextlib.suppress(OSError):
-                prober = await self._open(self._keep_page)
+                prober = await self._open(Connection(self._keep_page))
         if self._ready is not None:
             self._ready()
         ticking = asyncio.create_task(self._tick(prober, probe or b"", on_progress))
@@ -109,7 +114,7 @@ class Loop:
         return [number for number in numbers if number is not None]
 
     def _stop(self, meter: Meter) -> None:
-        self.cost = meter.stop(self._received_bytes)
+        self.cost = meter.stop(self._received_bytes, self._first_late_ms)
 
     async def _begin(self, connections: Sequence[Connection], until_done: contextlib.ExitStack) -> None:
         self._started = perf_counter_ns()
@@ -124,10 +129,11 @@ class Loop:
             self._send(connection, Transcript(index, self._started))
             await asyncio.sleep(0)  # the first answers are read while the last requests go out
 
-    async def _open(self, finished: Finished) -> Connection:
+    async def _open(self, connection: Connection | None = None) -> Connection:
+        connection = connection or Connection(self._answered, _WATCHED / len(self._requests))
         host, port = self._endpoint.host, self._endpoint.port
-        opening = asyncio.get_running_loop().create_connection(lambda: Connection(finished), host, port, ssl=self._tls)
-        _, connection = await asyncio.wait_for(opening, _CONNECT_S)
+        opening = asyncio.get_running_loop().create_connection(lambda: connection, host, port, ssl=self._tls)
+        await asyncio.wait_for(opening, _CONNECT_S)
         self._connections.add(connection)
         return connection
 
@@ -151,6 +157,8 @@ class Loop:
 
     def _ended(self, connection: Connection | None, transcript: Transcript, moment_ns: int) -> None:
         self._received_bytes += len(transcript.raw) + transcript.alike_bytes
+        if transcript.late_ns is not None:
+            self._first_late_ms.append(transcript.late_ns / 1e6)
         self._take(transcript)
         self._over += 1
         if transcript.stamps:
@@ -184,7 +192,7 @@ class Loop:
 
     async def _send_on_new(self, transcript: Transcript) -> None:
         try:
-            connection = await self._open(self._answered)
+            connection = await self._open()
         except OSError as error:
             transcript.failure, transcript.sent_ns = failure_kind(error), perf_counter_ns()
             self._ended(None, transcript, transcript.sent_ns)

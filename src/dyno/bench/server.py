@@ -134,9 +134,12 @@ def cpu_us_per_token(output_tokens: float | None) -> float | None:
 
 
 def _listed(target: Target) -> dict[str, int | None]:
-    """The models a server lists, each with its `max_model_len` where it tells; nothing when it lists none."""
+    """The models a server lists, each with its `max_model_len` where it tells; nothing when it lists none.
+
+    DynoError when it wants another key for that, and the model was not named.
+    """
     try:
-        cards = json.loads(get(target, "/v1/models") or b"{}")["data"]
+        cards = json.loads(get(target, "/v1/models", insist=not target.model) or b"{}")["data"]
         return {str(card["id"]): _length(card.get("max_model_len")) for card in cards}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

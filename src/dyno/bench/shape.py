@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import get_args
 
-from dyno.bench.arrivals import read_trace
+from dyno.bench.arrivals import LONGEST_S, read_trace
 from dyno.bench.record import FIXED, Arrival, Lengths, Load, Spread, TraceRow
 from dyno.bench.stats import SLOS, Records, goodput, rates
 from dyno.errors import InputError, nearest
@@ -26,10 +26,13 @@ class Shape:
     slos_ms: tuple[tuple[str, float], ...] = ()
 
     def of(self, load: Load) -> Load:
-        """A load of this shape. InputError when its prompts are too short for their prefix."""
+        """A load of this shape. InputError when its prompts are too short for their prefix, or it lasts too long."""
         shortest = min((row.input_len for row in self.trace), default=load.input_len)
         if self.prefix_len and self.prefix_len >= shortest:
             raise InputError(f"--prefix-len {self.prefix_len}: must be less than the {shortest} tokens of a prompt")
+        if self.rate and (span_s := (load.num_requests - 1) / self.rate) > LONGEST_S:
+            raise InputError(f"--rate {self.rate:g}: {load.num_requests} requests would last {span_s:,.3g} s, and a "
+                             f"load lasts at most {LONGEST_S:,.0f}; ask for more or for fewer")  # fmt: skip
         shaped = {name: value for name, value in asdict(self).items() if name not in ("slos_ms", "trace", "lengths")}
         load = replace(load, **shaped, lengths=self.lengths, trace=self.trace)
         return replace(load, num_requests=len(self.trace)) if self.trace else load
@@ -49,6 +52,7 @@ class Shape:
 
 
 PLAIN = Shape()
+_MOST_A_SECOND = 1_000_000
 
 
 def read_shape(options: Mapping[str, str], *, rate: float | None, trace: Path | None, prefix_len: int,
@@ -65,6 +69,8 @@ def read_shape(options: Mapping[str, str], *, rate: float | None, trace: Path | 
         problems.append("--arrival poisson and --arrival constant need a --rate, and a rate one of them")
     if rate is not None and not (isfinite(rate) and rate > 0):
         problems.append(f"--rate: {rate:g} must be more than 0 requests a second")
+    elif rate is not None and rate > _MOST_A_SECOND:
+        problems.append(f"--rate: {rate:g} must be at most {_MOST_A_SECOND:,} requests a second")
     if trace is not None and (rate is not None or options["arrival"] or options["lengths"]):
         problems.append("--trace: brings its own times and lengths; leave out --rate, --arrival and --lengths")
     if prefix_len < 0 or prefixes < 1 or (prefixes > 1 and not prefix_len):

@@ -36,11 +36,14 @@ def compare(
     made = compare_studies(before, after, zone)
     if as_json:
         told = {"studies": [before.name, after.name], "compared": [verdict_json(each) for each in made.compared],
-                "not_compared": made.not_compared, "differs": made.settings, "note": made.note}  # fmt: skip
+                "not_compared": made.not_compared, "differs": made.settings, "disturbed": made.disturbed,
+                "note": made.note}  # fmt: skip
         print(json.dumps(told, indent=2))
     else:
         for line in made.settings:
             print(f"differs: {line}")
+        for line in made.disturbed:
+            print(f"disturbed: {line}")
         for verdict in made.compared:
             print(f"compared: {change_sentence(verdict)}")
         for line in made.not_compared:

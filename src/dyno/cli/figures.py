@@ -129,7 +129,7 @@ def _table(name: str, result: ScenarioResult | None) -> list[str]:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<26}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"{name:<29}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def _shown(value: float | None) -> str:

@@ -74,6 +74,8 @@ def run(asked: Asked, wants_json: bool) -> bool:
     limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
     demand = asked.load.demand() if asked.load else None
     rates = calibration_of(card, seen, keep=asked.observed is None) if demand else None
+    if release > NEWEST:
+        notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
     question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
@@ -152,14 +154,17 @@ def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host, tup
         raise InputError("--gpu and --hardware: name one of them")
     if asked.gpu is not None:
         if asked.gpu.lower() == "cpu":
-            return None, Host(), ()
+            return None, _host(_here(), 0), ()
         named_card = find_card(asked.gpu)
         return named_card, Host(), (IDLE,) if named_card.name.startswith("RTX") else ()
     hardware = _hardware(asked.hardware) if asked.hardware else _here()
     card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
     used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0
-    host = Host(used, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
-    return card, host, _shared(hardware) if card else ()
+    return card, _host(hardware, used), _shared(hardware) if card else ()
+
+
+def _host(hardware: Hardware, card_used_bytes: int) -> Host:
+    return Host(card_used_bytes, hardware.ram_total_bytes, hardware.ram_available_bytes, hardware.shm_free_bytes)
 
 
 def _shared(hardware: Hardware) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ _SIGNATURES = (
     _Signature(Cause.MEMORY_TAKEN, r"Free memory on device .* is less than",
                "End what else uses the card, or lower --gpu-memory-utilization to what is free."),
     _Signature(Cause.MEMORY_TAKEN, r"Available memory on node \d+ .* on startup is less than",
-               "End what else uses the memory, or say how much the KV cache gets: VLLM_CPU_KVCACHE_SPACE (GiB)."),
+               "End what else uses the memory, or give the KV cache so many GiB, before the flags: "
+               "VLLM_CPU_KVCACHE_SPACE=2 vllm serve ..."),
     _Signature(Cause.MEMORY_TAKEN, r"Error in memory profiling",
                "Others took or freed memory of the card during the start: end them, or start again."),
     _Signature(Cause.MEMORY_TAKEN, _OOM, "End what else uses the card: no memory was left to begin with.",

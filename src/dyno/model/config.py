@@ -138,6 +138,10 @@ def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, 
         return Shape((), (), 0), f"its architecture {architecture} is not one whose shape Dyno knows"
     if _head_dim(config) < 1:
         fields.problems.append(f"num_attention_heads is {heads}: more than hidden_size, and there is no head_dim")
+    elif sizes.heads % sizes.kv_heads:
+        fields.problems.append(
+            f"num_key_value_heads is {sizes.kv_heads}: it does not divide the {heads} attention heads"
+        )
     if fields.problems:
         raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in dict.fromkeys(fields.problems)))
     if fields.lacking:

@@ -96,8 +96,10 @@ def _missing_shards(folder: Path) -> list[str]:
         return []
     try:
         shards = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index}: is not an index of weights ({error!r}); fetch the model again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{index}: is not an index of weights, with a weight_map of files; fetch the model again"
+        ) from error
     return sorted(shard for shard in shards if not (folder / shard).is_file())
 
 

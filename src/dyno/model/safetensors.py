@@ -79,7 +79,8 @@ def _tensors(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             start, end = tensor["data_offsets"]
             whole = all(type(size) is int and size >= 0 for size in (*shape, start, end))
         except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"{file}: {name}: is not described as a tensor ({error!r}); {_REMEDY}") from error
+            raise InputError(f"{file}: {name}: is not described as a tensor ({repr(tensor)[:80]}); "
+                             f"{_REMEDY}") from error  # fmt: skip
         if not whole or end > room or end - start != (prod(shape) * bits + 7) // 8:
             raise InputError(f"{file}: {name}: shape {shape} of {tensor['dtype']} is not bytes {start} to {end} of "
                              f"{room}; the file is cut off or damaged: {_REMEDY}")  # fmt: skip
@@ -92,7 +93,9 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
         size = file.stat().st_size
         with file.open("rb") as content:
             prefix = content.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+            if len(prefix) < 8:
+                raise InputError(f"{file}: {size} bytes are no safetensors file; {_REMEDY}")
+            length = struct.unpack("<Q", prefix)[0]
             if length > min(size - 8, _MOST_HEADER_BYTES):
                 raise InputError(f"{file}: {size} bytes, its header alone would need {length}: it is cut off or no "
                                  f"safetensors file; {_REMEDY}")  # fmt: skip

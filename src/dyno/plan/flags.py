@@ -1,5 +1,6 @@
 """The flags that `dyno plan` understands, as people write them."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dyno.engine.args import EngineArgs, FlagValue
@@ -19,6 +20,12 @@ def _whole(text: str) -> int:
     return int(number * scale)
 
 
+def _count(text: str) -> int:
+    if (number := _whole(text)) < 1:
+        raise ValueError
+    return number
+
+
 def _fraction(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 10**6:
@@ -30,18 +37,51 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+def _object(text: str) -> str:
+    if not isinstance(json.loads(text), dict):
+        raise ValueError
+    return text
+
+
+def _kv_dtype(text: str) -> str:
+    return KV_DTYPES[KV_DTYPES.index(text)]
+
+
+def _method(text: str) -> str:
+    return METHODS[METHODS.index(text)]
+
+
+# vLLM's CacheDType and QuantizationMethods, of all releases since 0.20.
+KV_DTYPES = (
+    "auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4_ds_mla", "nvfp4",
+    "nvfp4_4over6", "int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "turboquant_k8v4",
+    "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc", "ultraquant_4bit",
+)  # fmt: skip
+METHODS = (
+    "fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "int8_per_channel_weight_only", "experts_int8",
+    "mxfp8", "nvfp4_per_token", "awq", "awq_marlin", "auto_awq", "gptq", "gptq_marlin", "auto_gptq",
+    "compressed-tensors", "bitsandbytes", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed", "mxfp4",
+    "gpt_oss_mxfp4", "fbgemm_fp8", "fp_quant", "ptpc_fp8", "quark", "moe_wna16", "torchao", "inc", "online",
+    "humming", "deepseek_v4_fp8", "gguf", "rtn", "auto-round", "bitblas",
+)  # fmt: skip
+
 _KINDS: Mapping[Callable[[str], FlagValue], str] = {
-    _whole: "a whole number such as 8192 or 8k", _fraction: "a number", _switch: "true or false", str: "text",
+    _whole: "a whole number such as 8192 or 8k", _count: "a whole number from 1", _fraction: "a number",
+    _switch: "true or false", str: "text", _object: "a JSON object", _kv_dtype: f"one of {', '.join(KV_DTYPES)}",
+    _method: f"one of {', '.join(METHODS)}",
 }  # fmt: skip
 
 FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
-    **dict.fromkeys(("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_size", "tensor_parallel_size",
-                     "num_gpu_blocks_override", "kv_cache_memory_bytes"), _whole),
+    **dict.fromkeys(("max_model_len", "max_num_batched_tokens", "max_num_seqs", "num_gpu_blocks_override",
+                     "kv_cache_memory_bytes"), _whole),
+    **dict.fromkeys(("block_size", "tensor_parallel_size"), _count),
     **dict.fromkeys(("gpu_memory_utilization", "kv_offloading_size"), _fraction),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
                      "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _switch),
-    **dict.fromkeys(("kv_cache_dtype", "quantization", "dtype", "load_format", "compilation_config",
-                     "attention_backend", "performance_mode"), str),
+    "kv_cache_dtype": _kv_dtype,
+    "quantization": _method,
+    "compilation_config": _object,
+    **dict.fromkeys(("dtype", "load_format", "attention_backend", "performance_mode"), str),
 }  # fmt: skip
 VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER", "VLLM_USE_FLASHINFER_SAMPLER")
 _SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}
@@ -103,5 +143,5 @@ def _value(name: str, text: str) -> FlagValue:
     read = FLAGS[name]
     try:
         return read(text)
-    except (ValueError, KeyError, OverflowError):
+    except (ValueError, KeyError, OverflowError, RecursionError):
         raise InputError(f"--set: {name}: {text!r} is not {_KINDS[read]}") from None

@@ -29,6 +29,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "candidates": [_candidate(each) for each in plan.candidates[1:]],
         "grid": [asdict(cell) for cell in plan.grid],
         "boots": plan.boots,
+        "constants_on": list(plan.asked.latency.constants_on) if plan.asked.latency else [],
         "notes": list(plan.notes),
     }  # fmt: skip
 

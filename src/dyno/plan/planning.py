@@ -56,8 +56,8 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     """
     model = question.model
     if not model.caches:
-        raise InputError(f"{model.source}: {model.unknown}, and it does not guess; it knows "
-                         f"{', '.join(known_architectures())}")  # fmt: skip
+        known = "" if model.architecture in known_architectures() else f"; it knows {', '.join(known_architectures())}"
+        raise InputError(f"{model.source}: {model.unknown}, and it does not guess{known}")
     asked = candidate(question, "as asked", question.args)
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
@@ -90,7 +90,8 @@ def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
         return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
                 "that were measured there (--observed)",)  # fmt: skip
     if not known.fitted_on:
-        return ("latencies rest on what is published of such cards: no point of this one was measured yet",)
+        rests = f"{len(known.constants_on)} points measured on one H200" if known.constants_on else "what is published"
+        return (f"latencies rest on {rests}: no point of this machine was measured yet (a study, or --observed)",)
     return ()
 
 

@@ -39,11 +39,19 @@ def layer_bytes(setup: Setup, *, profiling: bool = True) -> int:
     widest = [2 * model.hidden_size, queries]  # residual and normed input, attention's output
     moments = [_attention(setup, profiling)]
     if model.intermediate_size:
-        moments.append(_rows(setup, *widest, 2 * model.intermediate_size // tp, model.intermediate_size // tp))
+        moments.append(_mlp(setup))
     if model.num_experts:
         router = allocated(setup.max_num_batched_tokens * model.num_experts * 4)
         moments.append(_rows(setup, *widest, model.hidden_size) + router)
     return max(moments)
+
+
+def passing_bytes(setup: Setup, tokens: int) -> list[int]:
+    """The tensors that so many tokens hold in a dense layer, one by one: both sums, attention's and the MLP's."""
+    model, tp = setup.model, setup.tensor_parallel
+    widths = [model.hidden_size, model.hidden_size, model.num_attention_heads * model.head_dim // tp,
+              2 * model.intermediate_size // tp, model.intermediate_size // tp]  # fmt: skip
+    return [tokens * width * _BYTES for width in widths if width]
 
 
 def benchmark_bytes(setup: Setup) -> int:
@@ -90,6 +98,15 @@ def context_tokens(setup: Setup) -> int:
     return max(min(max(8 * setup.max_model_len, 4 * pages), _MLA_WORKSPACE_TOKENS), pages)
 
 
+def _mlp(setup: Setup) -> int:
+    """Both sums, attention's output, gate and up, and their product; compiled code hands FP8 layers theirs in FP8."""
+    model, tp = setup.model, setup.tensor_parallel
+    read = (model.hidden_size, model.intermediate_size // tp)
+    narrow = 1 if _fp8(setup) and not setup.eager else _BYTES
+    wide = (model.hidden_size, model.num_attention_heads * model.head_dim // tp, 2 * model.intermediate_size // tp)
+    return _rows(setup, *wide) + sum(allocated(setup.max_num_batched_tokens * width * narrow) for width in read)
+
+
 def _attention(setup: Setup, profiling: bool) -> int:
     """Projections. Profiling, an MLA layer also holds the widest context that it would expand out of its latents."""
     model, tp = setup.model, setup.tensor_parallel
@@ -100,7 +117,8 @@ def _attention(setup: Setup, profiling: bool) -> int:
     wide = heads * model.mla_expanded_dim  # queries without their rotary part, and outputs
     expanded = allocated(context_tokens(setup) * wide * _BYTES) if profiling else 0
     latent = model.caches[0].head_dim
-    return _rows(setup, 2 * model.hidden_size, wide, heads * model.rotary_dim, latent) + expanded
+    sums = 2 if setup.eager else 1  # compiled code lets go of the normed one before attention runs
+    return _rows(setup, sums * model.hidden_size, wide, heads * model.rotary_dim, latent) + expanded
 
 
 def _rows(setup: Setup, *widths: int) -> int:

@@ -18,11 +18,14 @@ MOST_POINTS = 60  # of which a fit is made: more say little more and take long
 _FIGURES = tuple(RESIDUAL)
 # One standard deviation of a point about its prediction, of the logarithm: the error of the model and of the launch.
 _POINT: Mapping[str, float] = {"tpot": 0.03, "output_throughput": 0.03, "ttft": 0.08}
-_ROUNDS = 6
-_FARTHEST = 1.0  # that a rate moves in a round
-_STEADY = 4.0  # degrees of freedom of Student's t: a point that is far off pulls little
+_ROUNDS = 12
+_FARTHEST = 0.5  # that the logarithm of a rate moves in a round
+_SHARES = (1.0, 0.5, 0.2, 0.05)  # of a step, until one leads down
+_GAIN = 0.002  # of the cost: less is not worth another round
+_FAR = 2.0  # standard deviations
+
 # What was known of the error counts as so many points. A model that was not among the points is a little further off.
-_RESIDUAL_KNOWN, _OTHER_MODEL = 3.0, 1.15
+_RESIDUAL_KNOWN, _OTHER_MODEL = 3.0, 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,26 @@ def calibrate(points: Sequence[Point], known: Calibration) -> Calibration:
     usable = [point for point in _chosen(points) if _told(point, simulated(point.run, known.rates))]
     if not usable:
         return known
-    prior = np.array(known.covariance)
-    precision = np.linalg.inv(prior)
-    moved = np.zeros(len(NAMES))
-    found, normal = known, precision
-    for round_ in range(_ROUNDS):
-        slopes, offs, weights = _linear(usable, found, trusting=round_ == 0)
+    precision = np.linalg.inv(np.array(known.covariance))
+    moved, found = np.zeros(len(NAMES)), known
+    cost = _cost(usable, known)
+    for _ in range(_ROUNDS):
+        slopes, offs, weights = _linear(usable, found)
         normal = slopes.T @ (slopes * weights[:, None]) + precision
-        step = np.linalg.solve(normal, slopes.T @ (weights * offs) - precision @ moved)
-        moved = moved + np.clip(step, -_FARTHEST, _FARTHEST)
-        found = _moved(known, moved)
-        if float(np.abs(step).max()) < 0.01:
+        step = np.clip(np.linalg.solve(normal, slopes.T @ (weights * offs) - precision @ moved), -_FARTHEST, _FARTHEST)
+        for share in _SHARES:
+            tried = moved + share * step
+            there = _moved(known, tried)
+            if (less := _cost(usable, there) + float(tried @ precision @ tried) / 2) < cost:
+                break
+        else:
+            break
+        gained, cost, moved, found = cost - less, less, tried, there
+        if gained < _GAIN * cost:
             break
     covariance = np.linalg.inv(normal)
-    return Calibration(found.rates, tuple(tuple(map(float, row)) for row in covariance),
-                       _residual(usable, found), tuple(point.id for point in usable))  # fmt: skip
+    return Calibration(found.rates, tuple(tuple(map(float, row)) for row in covariance), _residual(usable, found),
+                       tuple(point.id for point in usable), known.constants_on)  # fmt: skip
 
 
 def _chosen(points: Sequence[Point]) -> Sequence[Point]:
@@ -81,11 +89,15 @@ def _moved(known: Calibration, by: Iterable[float]) -> Calibration:
     return replace(known, rates=replace(known.rates, **changed))
 
 
-def _linear(points: Sequence[Point], now: Calibration, trusting: bool) -> "tuple[Floats, Floats, Floats]":
-    """Derivatives, how far off each figure is, and its weight, one row a figure.
+def _cost(points: Sequence[Point], now: Calibration) -> float:
+    """How unlikely the points are: as Huber has it, so that a point that is far off pulls no more than others."""
+    offs = [abs(off) / _POINT[name] for point in points
+            for name, off in _told(point, simulated(point.run, now.rates)).items()]  # fmt: skip
+    return sum(off**2 / 2 if off < _FAR else _FAR * (off - _FAR / 2) for off in offs)
 
-    At first all points are trusted alike: a card that is far from others of its kind has every point far off.
-    """
+
+def _linear(points: Sequence[Point], now: Calibration) -> "tuple[Floats, Floats, Floats]":
+    """Derivatives, how far off each figure is, and its weight, one row a figure."""
     import numpy as np
 
     slopes, offs, weights = [], [], []
@@ -95,8 +107,7 @@ def _linear(points: Sequence[Point], now: Calibration, trusting: bool) -> "tuple
         for name, off in _told(point, figures).items():
             slopes.append([moves.get(rate, {}).get(name, 0.0) for rate in NAMES])
             offs.append(off)
-            pull = 1.0 if trusting else (_STEADY + 1) / (_STEADY + (off / _POINT[name]) ** 2)
-            weights.append(pull / _POINT[name] ** 2)
+            weights.append(min(1.0, _FAR * _POINT[name] / max(abs(off), 1e-9)) / _POINT[name] ** 2)
     return np.array(slopes), np.array(offs), np.array(weights)
 
 

@@ -11,9 +11,9 @@ class Constants:
 
     `context` is in use before vLLM first looks; `other` is what vLLM calls non-torch; `kept` is in use when ready
     beyond all that is known. Those three belong to a machine and its engine, and `machine_off` is how far another
-    machine's may lie from them; `other_off` and `kept_off` are how far models of one machine lie apart. A captured
-    graph takes `graph_layer` for every layer, and `graph_split` times the buffers of the attention's splits.
-    `fp8_cache` is what an FP8 KV cache takes while loading, and once more when ready.
+    machine's may lie from them; `other_off` and `kept_off` are how far models of one machine lie apart. Beside
+    their pools, graphs take `graph_layer` for every layer of a batch that is captured whole, and `graph_split` times
+    the buffers of the attention's splits.
     """
 
     fitted_on: tuple[str, ...]
@@ -26,22 +26,20 @@ class Constants:
     graph_layer: float
     graph_split: float
     graph_off: float  # of the logarithm
-    fp8_cache: float
 
 
 # Before any start was seen: logs that others published. The context is there before a model is: alike for all.
 UNSEEN = Constants(
     fitted_on=(),
     context=527 * MIB,
-    other=250 * MIB,
+    other=230 * MIB,
     other_off=30 * MIB,
     kept=50 * MIB,
     kept_off=60 * MIB,
     machine_off=100 * MIB,
-    graph_layer=0.1 * MIB,
-    graph_split=2.0,
+    graph_layer=0.2 * MIB,
+    graph_split=1.6,
     graph_off=0.25,
-    fp8_cache=0.0,
 )
 
 # One H200, vLLM 0.26: `python benchmarks/memory.py --fit`; another machine's driver may keep more or less.
@@ -54,6 +52,10 @@ HOPPER = Constants(
         "gemma3-1b",
         "deepseek-lite",
         "qwen3-moe",
+        "h200-8b-baseline",
+        "h200-8b-fp8-both",
+        "h200-8b-fp8-kv",
+        "h200-8b-fp8-weights",
         "h200-default",
         "h200-batched",
         "h200-fp8",
@@ -63,15 +65,14 @@ HOPPER = Constants(
         "h200-demo-eager",
     ),
     context=527 * MIB,
-    other=247 * MIB,
-    other_off=15 * MIB,
-    kept=73 * MIB,
-    kept_off=40 * MIB,
+    other=234 * MIB,
+    other_off=5 * MIB,
+    kept=70 * MIB,
+    kept_off=46 * MIB,
     machine_off=30 * MIB,
-    graph_layer=0.13 * MIB,
-    graph_split=2.0,
+    graph_layer=0.226 * MIB,
+    graph_split=1.59,
     graph_off=0.15,
-    fp8_cache=32 * MIB,
 )
 
 

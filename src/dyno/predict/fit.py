@@ -6,12 +6,11 @@ from math import log, sqrt
 from statistics import fmean, median
 
 from dyno.predict.constants import MIB, UNSEEN, Constants
-from dyno.predict.graphs import graph_bytes, graph_features
-from dyno.predict.terms import Boot, fp8_cache_bytes, kept_off, other_off
-from dyno.predict.weights import weights_bytes
+from dyno.predict.graphs import graph_bytes, graph_features, pools_bytes
+from dyno.predict.terms import Boot, kept_off, other_off, own_spread
 
 # Nothing is surer than this of a model that was not seen.
-_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 8 * MIB, 20 * MIB, 0.06
+_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 4 * MIB, 20 * MIB, 0.06
 _KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
@@ -23,9 +22,11 @@ def fit(boots: Sequence[tuple[str, Boot]], known: Constants = UNSEEN) -> Constan
     if not boots:
         return replace(known, fitted_on=())
     models = _by_model([boot for _, boot in boots])
-    found = replace(_graphs(models, known), fp8_cache=_fp8_cache(models, known))
+    found = _graphs(models, known)
     offs = _of_models(models, lambda boot: other_off(boot, found))
-    other, other_off_ = _centre(offs, found.other_off, _LEAST_OTHER)
+    other, scatter = _centre(offs, found.other_off, _LEAST_OTHER)
+    explained = fmean(own_spread(boots[0].setup) ** 2 for boots in models)  # weights and peaks are off by that already
+    other_off_ = sqrt(max(_LEAST_OTHER**2, scatter**2 - explained))
     found = replace(found, other=found.other + other, other_off=other_off_)
     kept, kept_off_ = _centre(_of_models(models, lambda boot: kept_off(boot, found)), found.kept_off, _LEAST_KEPT)
     return replace(found, fitted_on=tuple(name for name, _ in boots), kept=found.kept + kept, kept_off=kept_off_,
@@ -61,20 +62,13 @@ def _graphs(models: Sequence[Sequence[Boot]], known: Constants) -> Constants:
     seen = [[boot for boot in boots if boot.facts.graph_bytes and boot.setup.v2_runner] for boots in models]
     for boots in seen:
         for boot in boots:
-            (layers, splits), took = graph_features(boot.setup), float(boot.facts.graph_bytes or 0) * sqrt(len(boots))
-            rows.append([known.graph_layer * layers / took, known.graph_split * splits / took])
-            wanted.append(1 / sqrt(len(boots)))
+            (layers, splits), took = graph_features(boot.setup), float(boot.facts.graph_bytes or 0)
+            weight = 1 / took / sqrt(len(boots))
+            rows.append([known.graph_layer * layers * weight, known.graph_split * splits * weight])
+            wanted.append((took - pools_bytes(boot.setup)) * weight)
     (layer, split), _ = nnls([*rows, [_KNOWN[0], 0.0], [0.0, _KNOWN[1]]], [*wanted, *_KNOWN])
     found = replace(known, graph_layer=known.graph_layer * float(layer), graph_split=known.graph_split * float(split))
     left = [[log(boot.facts.graph_bytes / graph_bytes(boot.setup, found)) for boot in boots if boot.facts.graph_bytes]
             for boots in seen if boots]  # fmt: skip
     _, off = _centre([median(each) for each in left], known.graph_off, _LEAST_GRAPH)
     return replace(found, graph_off=off)
-
-
-def _fp8_cache(models: Sequence[Sequence[Boot]], known: Constants) -> float:
-    """What loading took beyond the weights where the cache is FP8 and they are not."""
-    marked = replace(known, fp8_cache=1.0)
-    beyond = _of_models(models, lambda boot: boot.facts.weights_bytes - weights_bytes(boot.setup)
-                        if boot.facts.weights_bytes and fp8_cache_bytes(boot.setup, marked) else None)  # fmt: skip
-    return max(0.0, median(beyond)) if beyond else known.fp8_cache

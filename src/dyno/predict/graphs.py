@@ -5,7 +5,8 @@ vllm/v1/attention/backends/flash_attn.py, vllm/v1/worker/gpu_model_runner.py (pr
 
 from dataclasses import replace
 
-from dyno.predict.activations import layer_bytes, workspace_bytes
+from dyno.predict.activations import layer_bytes, passing_bytes, workspace_bytes
+from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB, Constants
 from dyno.predict.setup import Setup
 
@@ -14,20 +15,29 @@ _LEAST_GRAPH = MIB  # what the V1 runner counts for every graph after the first
 
 
 def graph_features(setup: Setup) -> tuple[float, float]:
-    """What CUDA graphs grow with: graphs and layers; the buffers of the largest batch that is captured whole."""
+    """What CUDA graphs grow with beside their pools: layers that are captured whole; buffers of the largest such."""
     if not setup.graphs:
         return 0.0, 0.0
     whole = whole_sizes(setup)
-    graphs = len(setup.capture_sizes) + len(whole)
-    return float(graphs * setup.model.num_hidden_layers), float(split_bytes(setup, max(whole, default=0)))
+    return float(len(whole) * setup.model.num_hidden_layers), float(split_bytes(setup, max(whole, default=0)))
 
 
 def graph_bytes(setup: Setup, known: Constants) -> float:
     """CUDA graphs before any was seen."""
     layers, splits = graph_features(setup)
     if setup.v2_runner or not layers:
-        return known.graph_layer * layers + known.graph_split * splits
+        return pools_bytes(setup) + known.graph_layer * layers + known.graph_split * splits
     return _estimated(setup, known)
+
+
+def pools_bytes(setup: Setup) -> int:
+    """The largest batch that is captured runs twice on the capture's stream: to warm up, and in the graphs' pool."""
+    if not setup.graphs or not setup.capture_sizes:
+        return 0
+    pool = Allocator()
+    for nbytes in (workspace_bytes(setup), *passing_bytes(setup, max(setup.capture_sizes))):
+        pool.take(nbytes)
+    return 2 * pool.reserved_bytes
 
 
 def split_bytes(setup: Setup, tokens: int) -> int:
@@ -51,5 +61,5 @@ def _estimated(setup: Setup, known: Constants) -> float:
     whole, largest = whole_sizes(setup), max(setup.capture_sizes)
     first = layer_bytes(replace(setup, max_num_batched_tokens=largest), profiling=False) + workspace_bytes(setup)
     each = max(_LEAST_GRAPH, known.graph_layer * setup.model.num_hidden_layers)
-    others = len(setup.capture_sizes) - 1 + max(0, len(whole) - 1)
-    return first + split_bytes(setup, max(whole, default=0)) + others * each
+    others = (len(setup.capture_sizes) - 1) * _LEAST_GRAPH + max(0, len(whole) - 1) * each
+    return first + split_bytes(setup, max(whole, default=0)) + others

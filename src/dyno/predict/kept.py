@@ -4,15 +4,16 @@ The warm-up is replayed: its allocations decide how much the allocator keeps, as
 graphs empties it before. vllm/v1/worker/gpu/warmup.py and sample/ of 0.26; gpu_worker.py for the V1 runner.
 """
 
-from dataclasses import dataclass, field
 from math import ceil
 
 from dyno.predict.activations import (
     context_tokens,
     expert_workspace_bytes,
+    passing_bytes,
     sampler_buffer_bytes,
     workspace_bytes,
 )
+from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB
 from dyno.predict.graphs import split_bytes
 from dyno.predict.setup import Setup
@@ -21,44 +22,6 @@ _BYTES = 2  # of an activation, and of a logit
 _CHUNK = 1024  # prompt tokens whose logits are made at once
 _SEQUENCE_BYTES = 17 * 1024  # tables of forbidden and of biased tokens, for every sequence
 _FLASHINFER_WORKSPACE = 394 * MIB  # VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE
-
-_Block = tuple[int, int, int]  # segment, offset, size
-
-
-@dataclass(slots=True)
-class Allocator:
-    """PyTorch's caching allocator above 1 MiB: the smallest free block that fits, split, and merged again."""
-
-    segment_bytes: int = 0
-    free: list[_Block] = field(default_factory=list)
-    segments: int = 0
-
-    def take(self, nbytes: int) -> _Block:
-        """A block of so many bytes, of a new segment where none that is free holds it."""
-        size = 512 * ceil(nbytes / 512)
-        fitting = [block for block in self.free if block[2] >= size]
-        if fitting:
-            found = min(fitting, key=lambda block: (block[2], block[0], block[1]))
-            self.free.remove(found)
-        else:
-            whole = 20 * MIB if size < 10 * MIB else 2 * MIB * ceil(size / (2 * MIB))
-            self.segments, self.segment_bytes = self.segments + 1, self.segment_bytes + whole
-            found = (self.segments, 0, whole)
-        segment, offset, there = found
-        if there - size <= MIB:
-            return found
-        self.free.append((segment, offset + size, there - size))
-        return segment, offset, size
-
-    def give(self, *blocks: _Block) -> None:
-        """Blocks that are free again, together with what is free beside them."""
-        for segment, start, size in blocks:
-            end = start + size
-            for other in [each for each in self.free if each[0] == segment]:
-                if other[1] + other[2] == start or other[1] == end:
-                    self.free.remove(other)
-                    start, end = min(start, other[1]), max(end, other[1] + other[2])
-            self.free.append((segment, start, end - start))
 
 
 def kept_bytes(setup: Setup) -> int:
@@ -69,7 +32,7 @@ def kept_bytes(setup: Setup) -> int:
         _sample(pool, setup)
     else:
         _sample_in_32_bits(pool, setup)
-    return pool.segment_bytes + _held(setup)
+    return pool.reserved_bytes + _held(setup)
 
 
 def _held(setup: Setup) -> int:
@@ -89,11 +52,8 @@ def _passes(pool: Allocator, setup: Setup) -> None:
         if splits := split_bytes(setup, tokens) if setup.v2_runner else 0:
             pool.give(pool.take(splits))
         return
-    model, tp = setup.model, setup.tensor_parallel
     rows = tokens if setup.graphs else setup.max_num_batched_tokens
-    widths = [model.hidden_size, model.hidden_size, model.num_attention_heads * model.head_dim // tp]
-    widths += [2 * model.intermediate_size // tp, model.intermediate_size // tp]
-    pool.give(*[pool.take(rows * width * _BYTES) for width in widths if width])
+    pool.give(*[pool.take(nbytes) for nbytes in passing_bytes(setup, rows)])
 
 
 def _sample(pool: Allocator, setup: Setup) -> None:

@@ -42,7 +42,7 @@ class Spread:
 class Latency:
     """What a load would see. Rates are a second; `tpot_ms` is None for answers of one token.
 
-    `fitted_on` are the points its rates were fitted on, none for generic ones.
+    `fitted_on` are the points of such a card that its rates were fitted on, `constants_on` those behind generic rates.
     """
 
     ttft_ms: Spread
@@ -55,6 +55,7 @@ class Latency:
     duration_s: float
     preemptions: int
     fitted_on: tuple[str, ...]
+    constants_on: tuple[str, ...]
     off: Mapping[str, float]  # one standard deviation of each figure's logarithm
 
     def of(self, name: str) -> Spread | None:
@@ -137,10 +138,10 @@ def predict_latency(run: Run, calibration: Calibration, off: Mapping[str, float]
         sure = spreads(run, calibration)
     else:
         sure = {name: off.get(name, _left(calibration, name)) for name in FIGURES}
-    return _latency(figures, sure, calibration.fitted_on)
+    return _latency(figures, sure, calibration)
 
 
-def _latency(figures: Figures, off: Mapping[str, float], fitted_on: tuple[str, ...]) -> Latency:
+def _latency(figures: Figures, off: Mapping[str, float], calibration: Calibration) -> Latency:
     low, high = _bounds(figures.output_throughput, off["output_throughput"])
     return Latency(
         ttft_ms=_spread(figures.ttft_ms, off["ttft"]),
@@ -152,7 +153,8 @@ def _latency(figures: Figures, off: Mapping[str, float], fitted_on: tuple[str, .
         request_throughput=figures.request_throughput,
         duration_s=figures.duration_s,
         preemptions=figures.preemptions,
-        fitted_on=fitted_on,
+        fitted_on=calibration.fitted_on,
+        constants_on=calibration.constants_on,
         off=off,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from math import exp
 
 from dyno.hardware.gpus import Card
+from dyno.predict import measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ SPREAD: Mapping[str, float] = {
 
 # How far a prediction is off beyond what its rates are: of the logarithm, where nothing was measured yet.
 RESIDUAL: Mapping[str, float] = {"tpot": 0.08, "output_throughput": 0.08, "ttft": 0.15}
+# The same where other models were measured on that very card.
+_RESIDUAL_SAME: Mapping[str, float] = {"tpot": 0.035, "output_throughput": 0.035, "ttft": 0.10}
 # Launches of one configuration differ by this much (H200, 9 launches; TTFT under load more): nothing is surer.
 LAUNCHES: Mapping[str, float] = {"tpot": 0.0075, "output_throughput": 0.0075, "ttft": 0.03}
 
@@ -50,13 +53,15 @@ LAUNCHES: Mapping[str, float] = {"tpot": 0.0075, "output_throughput": 0.0075, "t
 class Calibration:
     """Rates, how sure they are (covariance of the logarithms, in the order of NAMES), and the points behind them.
 
-    `residual` is one standard deviation of what is left unexplained, of the logarithm, by figure.
+    `residual` is one standard deviation of what is left unexplained, of the logarithm, by figure. `fitted_on` are
+    points of this card, `constants_on` those behind the constants that Dyno comes with.
     """
 
     rates: Rates
     covariance: tuple[tuple[float, ...], ...]
     residual: Mapping[str, float]
     fitted_on: tuple[str, ...] = ()
+    constants_on: tuple[str, ...] = ()
 
     def moved(self, name: str, by: float) -> Rates:
         """The rates with the logarithm of one of them moved."""
@@ -64,25 +69,40 @@ class Calibration:
 
 
 # GEMM, decode and prefill of GeForce and RTX PRO from per-layer profiles of vLLM 0.19 that LLMServingSim 2 publishes;
-# of data-centre cards from the vLLM rows of aiconfigurator 0.12's silicon_sample.csv, split by card.
+# of data-centre cards the middle of what the vLLM rows of aiconfigurator 0.12's silicon_sample.csv ask for.
 _ADA = Rates(weights=0.92, gemm=0.95, gemm_low=0.85, decode=0.90, prefill=0.60, layer_s=50e-6, request_s=15e-6)
 _BLACKWELL = Rates(weights=0.80, gemm=0.78, gemm_low=0.65, decode=0.82, prefill=0.42, layer_s=60e-6, request_s=12e-6)
 _AMPERE = Rates(weights=0.85, gemm=0.75, gemm_low=0.65, decode=0.80, prefill=0.50, layer_s=55e-6, request_s=12e-6)
-_HOPPER = Rates(weights=0.85, gemm=0.70, gemm_low=0.52, decode=0.90, prefill=0.55)
-_B200 = Rates(weights=0.80, gemm=0.65, gemm_low=0.50, decode=0.80, prefill=0.45)
-# vLLM's CPU engine, as shares of _CPU_PEAKS in roofline.py: processors differ by so much that only measuring tells.
+_DATACENTRE = Rates(weights=0.80, gemm=0.66, gemm_low=0.58, decode=0.80, prefill=0.50, layer_s=50e-6, request_s=12e-6)
+# vLLM's CPU engine, as shares of _NOMINAL_CPU in roofline.py: processors differ by so much that only measuring tells.
 _CPU = Rates(weights=0.5, gemm=0.5, gemm_low=0.4, decode=0.4, prefill=0.2, layer_s=60e-6, request_s=100e-6)
 
-_BY_CAPABILITY: Mapping[tuple[int, int], Rates] = {(8, 9): _ADA, (9, 0): _HOPPER, (8, 0): _AMPERE, (8, 6): _AMPERE}
-_BY_GENERATION: Mapping[int, Rates] = {10: _B200, 12: _BLACKWELL}
+_BY_CAPABILITY: Mapping[tuple[int, int], Rates] = {(8, 9): _ADA, (8, 0): _AMPERE, (8, 6): _AMPERE}
+_BY_GENERATION: Mapping[int, Rates] = {9: _DATACENTRE, 10: _DATACENTRE, 12: _BLACKWELL}
+# How unsure rates are, as multiples of SPREAD: measured on that very card, on one of its kind, published, guessed.
+_SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.3, 0.8, 1.5, 2.0
 
 
 def generic(card: Card | None) -> Calibration:
-    """What is known of a kind of card before anything was measured on it."""
+    """What is known of a kind of card before anything was measured on this one."""
+    if card is None or card.capability[0] not in (9, 10):
+        return published(card)
+    return constants(Rates(**measured.RATES), measured.POINTS, same=card.name == measured.CARD)
+
+
+def constants(rates: Rates, points: tuple[str, ...], *, same: bool) -> Calibration:
+    """Rates fitted on points of some models, for others; `same` where the card is the one they were measured on."""
+    if same:
+        return Calibration(rates, _diagonal(_SAME), _RESIDUAL_SAME, constants_on=points)
+    return Calibration(rates, _diagonal(_ALIKE), RESIDUAL, constants_on=points)
+
+
+def published(card: Card | None) -> Calibration:
+    """What others have published of a kind of card."""
     if card is None:
         return Calibration(_CPU, _diagonal(3.0), RESIDUAL)
     known = _BY_CAPABILITY.get(card.capability) or _BY_GENERATION.get(card.capability[0])
-    return Calibration(known or _AMPERE, _diagonal(1.0 if known else 2.0), RESIDUAL)
+    return Calibration(known or _AMPERE, _diagonal(_PUBLISHED if known else _GUESSED), RESIDUAL)
 
 
 def _diagonal(times: float) -> tuple[tuple[float, ...], ...]:

@@ -9,7 +9,7 @@ from dyno.model.spec import CacheLayers, ModelSpec, Weights
 from dyno.predict import kv_cache
 from dyno.predict.rates import Rates
 from dyno.predict.setup import Setup
-from dyno.predict.weights import element_bytes, tensor_bytes
+from dyno.predict.weights import ELEMENT_BYTES, tensor_bytes
 
 _SMOOTH = 3.5  # of the maximum of computing and reading, which overlap but not wholly
 _NOMINAL_CPU = (50e9, 1e12)  # bytes a second, FLOP/s: what a CPU's rates are shares of
@@ -18,6 +18,9 @@ _CHUNK_BYTES = 2  # of an activation
 _MOVED_HIDDEN, _MOVED_MLP = 14, 5
 # Experts in one kernel reach less of the peaks than one GEMM, and routing comes on top of a layer's own time.
 _EXPERTS, _ROUTING = 0.7, 1.5
+# Seconds for FLOP/s of one SM: a tile of a GEMM is begun and ended in a time that counts the more, the faster it is
+# computed, and the less, the longer the sums are (800 terms on an H200 in 16 bits).
+_BEGINNING = 800 * 132 / 989e12
 # 8 bits in and out: activations are quantized in every layer. An FP8 KV cache, too, is written and read with more ado.
 _QUANTIZING, _FP8_KV_LAYER, _FP8_KV_REQUEST = 1.12, 1.06, 1.5
 # Without a graph that holds a step whole, Python launches its pieces; eager launches every kernel.
@@ -29,7 +32,7 @@ _MLA_ROPE = 64
 # Bytes a second between two cards, one way: NVLink by name, else PCIe, over which two transfers share the way.
 _NVLINK: Mapping[str, float] = {"A100": 300e9, "H100 SXM": 450e9, "H100 NVL": 300e9, "H200": 450e9, "B200": 900e9}
 _PCIE_LANE: Mapping[int, float] = {3: 0.98e9, 4: 1.97e9, 5: 3.94e9}
-_LINK_LATENCY_S = 5e-6
+_LINK_LATENCY_S = 3.5e-6  # of an all-reduce in one shot, which more cards make hardly longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
     launching = model.num_hidden_layers * rates.eager_s * (1.0 if setup.eager else _PIECEWISE)
     moved = model.num_hidden_layers * (_MOVED_HIDDEN * model.hidden_size + _MOVED_MLP * _width(model) / tp)
     return Costs(
-        stream_s=(_bytes(setup, dense) + head * element_bytes(model.dtype)) / streaming,
+        stream_s=(_bytes(setup, dense) + head * ELEMENT_BYTES) / streaming,
         token_s=_gemm_s(setup, rates, dense),
         head_s=2 * head / (flops * rates.gemm),
         experts_s=_bytes(setup, experts) / (streaming * _EXPERTS),
@@ -163,6 +166,7 @@ def _bytes(setup: Setup, groups: Iterable[Weights]) -> float:
 def _gemm_s(setup: Setup, rates: Rates, groups: Iterable[Weights]) -> float:
     """Computing with all of them for one token."""
     peaks = _peaks(setup.card)
+    sms = setup.card.sm_count if setup.card and setup.card.sm_count else float("inf")
     total = 0.0
     for group in groups:
         if group.role in ("norm", "other") or peaks is None:
@@ -170,7 +174,8 @@ def _gemm_s(setup: Setup, rates: Rates, groups: Iterable[Weights]) -> float:
         low = tensor_bytes(setup, group) < 1.5 * group.rows * group.columns / setup.tensor_parallel
         fast = _low_flops(setup) if low else None
         speed = fast * rates.gemm_low if fast else peaks[1] * rates.gemm
-        total += 2 * group.parameters / setup.tensor_parallel / speed
+        began = _BEGINNING * (fast or peaks[1]) / sms / group.columns
+        total += 2 * group.parameters / setup.tensor_parallel / speed * (1 + began)
     return total
 
 
@@ -244,4 +249,4 @@ def _link(setup: Setup, rates: Rates) -> tuple[float, float]:
     speed = (named or _PCIE_LANE.get(generation, 1.97e9) * lanes / 2) * rates.link
     layers = setup.model.num_hidden_layers
     moved = 2 * layers * setup.model.hidden_size * _CHUNK_BYTES * 2 * (tp - 1) / tp
-    return moved / speed, 2 * layers * log2(tp) * _LINK_LATENCY_S / rates.link
+    return moved / speed, 2 * layers * (1 + log2(tp)) ** 0.5 * _LINK_LATENCY_S / rates.link

@@ -2,8 +2,9 @@
 
 vllm/v1/core/sched/scheduler.py and vllm/v1/engine/core.py of 0.26 and 0.32: running requests first, each with the rest
 of the token budget; then waiting ones, first come first served, whose whole prompt must find blocks; the last one in
-is thrown out when blocks run short, and computed again. With async scheduling a step is put together while the one
-before it runs, so that what comes meanwhile waits one step longer.
+is thrown out when blocks run short, and computed again. With async scheduling a step is put together as soon as the one
+before it is launched, so that what comes later waits one step longer. An API server that is sent many requests at once
+works on all of them in turns: none is through before most of the work for all is done.
 """
 
 from collections import deque
@@ -12,6 +13,9 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from dyno.predict.roofline import Costs
+
+# Of the server's work for requests that come together, what is done before the first of them is through.
+_IN_TURNS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,13 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
     """Serve all requests. Every request must fit the engine alone (`largest_request`)."""
     number = len(demand.requests)
     state = _State(demand, engine, costs, sent=[0.0] * number, first=[0.0] * number, last=[0.0] * number)
-    for _ in range(number if demand.clients is None else min(demand.clients, number)):
-        _send(state, 0.0)
+    for asked in demand.requests if demand.clients is None else ():
+        _send(state, 1, asked.at_s)
+    _send(state, demand.clients or 0, 0.0)
     while state.done < number:
         _arrive(state)
         if not (state.waiting or state.running or state.cohorts):
-            state.now = state.seen_s = max(state.now, state.arriving[0][0])
+            state.now = state.seen_s = max(state.now, state.arriving[0][0] + state.costs.host_s)
             continue
         chunks = _schedule(state)
         if chunks:
@@ -128,14 +133,17 @@ def largest_request(demand: Demand) -> int:
     return max(asked.input_len + asked.output_len for asked in demand.requests)
 
 
-def _send(state: _State, at_s: float) -> None:
-    """The next request goes out; the server takes requests in one at a time."""
-    index = state.next_request
-    state.next_request += 1
-    sent = at_s if state.demand.clients is not None else state.demand.requests[index].at_s
-    state.sent[index] = sent
-    state.server_free_s = max(sent, state.server_free_s) + state.engine.admit_s
-    state.arriving.append((state.server_free_s + state.engine.front_s, index))
+def _send(state: _State, number: int, at_s: float) -> None:
+    """The next requests go out, together."""
+    number = min(number, len(state.demand.requests) - state.next_request)
+    admit_s = state.engine.admit_s
+    through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
+    for index in range(state.next_request, state.next_request + number):
+        state.sent[index] = at_s
+        through_s += (1 - _IN_TURNS) * admit_s
+        state.arriving.append((through_s + state.engine.front_s, index))
+    state.next_request += number
+    state.server_free_s = max(state.server_free_s, through_s)
 
 
 def _arrive(state: _State) -> None:
@@ -238,18 +246,23 @@ def _mixed_step(state: _State, chunks: Sequence[tuple[_Prompt, int]]) -> None:
     finished = [prompt for prompt, take in chunks if prompt.computed + take >= prompt.target]
     seconds = state.costs.step_s(decoding + prompts, decoding + len(finished), decoding + len(chunks), attention)
     state.computed += prompts
-    _pass(state, seconds, 1)
+    _pass(state, seconds, 1, decoding + prompts)
     for prompt, take in chunks:
         prompt.computed += take
-    _step_cohorts(state, 1)
+    ended = _step_cohorts(state, 1)
     if finished:
         state.running = [prompt for prompt in state.running if prompt.computed < prompt.target]
-        _begin_decoding(state, finished)
+        ended += _begin_decoding(state, finished)
+    _finish(state, ended)
 
 
-def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> None:
-    """Prompts that are computed have their first token with this step, or the next one where they were thrown out."""
+def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
+    """Prompts that are computed have their first token with this step, or the next one where they were thrown out.
+
+    Those whose answer is one token end with it.
+    """
     out_s = _told_s(state)
+    ended = []
     grown: dict[tuple[int, int, int], _Cohort] = {}
     for prompt in finished:
         asked = state.demand.requests[prompt.index]
@@ -259,13 +272,14 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> None:
             state.first[prompt.index] = out_s
         left = prompt.left - 1
         if left <= 0:
-            _finish(state, prompt.index, out_s)
+            ended.append(prompt.index)
             continue
         key = (prompt.target, left, _shared(state, prompt))
         if key not in grown:
             grown[key] = _Cohort([], *key)
             state.cohorts.append(grown[key])
         grown[key].members.append(prompt.index)
+    return ended
 
 
 def _decode(state: _State) -> None:
@@ -279,8 +293,8 @@ def _decode(state: _State) -> None:
         reached = ceil(until * steps / seconds) if seconds else 1
         steps = max(1, min(steps, reached + late))
         seconds = _steps_s(state, steps)
-    _pass(state, seconds, steps)
-    _step_cohorts(state, steps)
+    _pass(state, seconds, steps, _decoding(state))
+    _finish(state, _step_cohorts(state, steps))
 
 
 def _steps_s(state: _State, steps: int) -> float:
@@ -302,11 +316,13 @@ def _before_blocks_run_short(state: _State, steps: int) -> int:
     return low
 
 
-def _pass(state: _State, seconds: float, steps: int) -> None:
+def _pass(state: _State, seconds: float, steps: int, tokens: int) -> None:
+    """Time passes: so many steps, the last of so many tokens."""
     last_step = state.now + seconds * (steps - 1) / steps
     state.now += seconds
     state.busy_s += seconds
-    state.seen_s = last_step if state.costs.asynchronous else state.now
+    launched = min(state.now, last_step + state.costs.launch_s(tokens))
+    state.seen_s = launched if state.costs.asynchronous else state.now
 
 
 def _told_s(state: _State) -> float:
@@ -314,9 +330,10 @@ def _told_s(state: _State) -> float:
     return state.now + (state.costs.launch_s(1) if state.costs.asynchronous else 0.0)
 
 
-def _step_cohorts(state: _State, steps: int) -> None:
+def _step_cohorts(state: _State, steps: int) -> list[int]:
+    """Every request that decodes has so many tokens more; those whose answer is whole."""
     state.computed += steps * _decoding(state)
-    ended = []
+    ended: list[int] = []
     for cohort in state.cohorts:
         cohort.context += steps
         cohort.left -= steps
@@ -324,13 +341,14 @@ def _step_cohorts(state: _State, steps: int) -> None:
             ended += cohort.members
     if ended:
         state.cohorts = [cohort for cohort in state.cohorts if cohort.left > 0]
-        out_s = _told_s(state)
-        for index in ended:
-            _finish(state, index, out_s)
+    return ended
 
 
-def _finish(state: _State, index: int, at_s: float) -> None:
-    state.last[index] = at_s
-    state.done += 1
-    if state.demand.clients is not None and state.next_request < len(state.demand.requests):
-        _send(state, at_s)
+def _finish(state: _State, ended: Sequence[int]) -> None:
+    """Their clients have the answers, and send the next requests."""
+    out_s = _told_s(state)
+    for index in ended:
+        state.last[index] = out_s
+    state.done += len(ended)
+    if ended and state.demand.clients is not None:
+        _send(state, len(ended), out_s)

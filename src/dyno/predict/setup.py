@@ -73,6 +73,7 @@ class Setup:
 # Architectures with experts whose default was the V2 runner while others with experts still had V1.
 _V2_WITH_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM"})
 _V2_FOR_ALL: Release = (0, 32)
+_MOST_CAPTURED = 2**14  # tokens of a CUDA graph; a larger one is no use
 _FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody looked
 
 
@@ -94,8 +95,8 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         max_num_batched_tokens=batched,
         max_num_seqs=sequences,
         utilization=float(_number(flags, "gpu_memory_utilization", 0.92 if release >= (0, 20) else 0.90)),
-        block_size=_int(flags, "block_size", 16 if card or model.uses_mla else 128),
-        tensor_parallel=_int(flags, "tensor_parallel_size", 1),
+        block_size=max(1, _int(flags, "block_size", 16 if card or model.uses_mla else 128)),
+        tensor_parallel=max(1, _int(flags, "tensor_parallel_size", 1)),
         kv_dtype=str(flags.get("kv_cache_dtype", "auto")),
         online=str(online) if online and model.quantized is None else None,
         eager=eager,
@@ -127,6 +128,8 @@ def refusals(setup: Setup) -> tuple[str, ...]:
         found.append(f"gpu_memory_utilization {setup.utilization:g} is not more than 0 and at most 1")
     if model.num_attention_heads % tp:
         found.append(f"tensor_parallel_size {tp} does not divide the {model.num_attention_heads} attention heads")
+    if setup.card and setup.block_size % 16:
+        found.append(f"block_size {setup.block_size} is not a multiple of 16, as attention's kernels want it")
     if setup.online == "fp8" and setup.release >= (0, 31):
         found.append(
             "quantization fp8 takes FP8 checkpoints only since vLLM 0.31; for BF16 weights it is fp8_per_tensor"
@@ -178,7 +181,7 @@ def _capture_sizes(compilation: Mapping[str, Any], sequences: int, batched: int)
     if isinstance(given, list):
         return tuple(sorted({size for size in given if isinstance(size, int) and 0 < size <= batched}))
     asked = compilation.get("max_cudagraph_capture_size")
-    most = min(asked if isinstance(asked, int) else min(2 * sequences, 512), batched)
+    most = min(asked if isinstance(asked, int) else min(2 * sequences, 512), batched, _MOST_CAPTURED)
     sizes = {size for size in (1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16)) if size <= most}
     return tuple(sorted(sizes | ({batched} if batched <= most else set())))
 

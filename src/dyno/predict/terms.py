@@ -57,11 +57,11 @@ class Terms:
 
 
 _MEASURED = (0, 26)
-_ONLINE = 30 * MIB  # what quantizing while loading leaves behind was measured once
+_REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and stored in a form that kernels repack
 _LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measured it yet
 _SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
-_GRAPHS_APART = 0.1  # of the logarithm, between models of one machine
+_GRAPHS_APART = 0.06  # of the logarithm, between models of one machine
 
 
 def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measured: Constants = HOPPER) -> Terms:
@@ -86,33 +86,36 @@ def _known(setup: Setup, measured: Constants) -> Constants:
 
 def _prior(setup: Setup, measured: Constants, cold: bool) -> Terms:
     known = _known(setup, measured)
-    fp8 = fp8_cache_bytes(setup, known)
-    weights, graphs = weights_bytes(setup) + fp8, graph_bytes(setup, known)
+    weights, graphs = weights_bytes(setup), graph_bytes(setup, known)
     links = _LINKS if setup.tensor_parallel > 1 else Term(0)  # NCCL's buffers, before vLLM first looks
     held = _HELD if setup.release >= (0, 27) else Term(0)  # vLLM asks the card, so that free blocks count too
     return Terms(
-        weights=Term(weights, 0.0005 * weights + (_ONLINE if setup.online else 4 * MIB)),
+        weights=Term(weights, _weights_spread(setup, weights)),
         activation=Term(activation_bytes(setup, cold=cold), activation_spread(setup)),
         other=Term(known.other + held.nbytes, hypot(known.machine_off, known.other_off, held.spread)),
         graphs=Term(graphs, known.graph_off * graphs),
         context=Term(known.context + links.nbytes, links.spread),
-        kept=Term(known.kept + fp8 + kept_bytes(setup), hypot(known.machine_off, known.kept_off)),
+        kept=Term(known.kept + kept_bytes(setup), hypot(known.machine_off, known.kept_off)),
     )
 
 
-def fp8_cache_bytes(setup: Setup, known: Constants) -> float:
-    """What an FP8 cache adds where the weights are not FP8 as well; where they are, it is there already."""
-    plain = setup.model.quantized is None and not setup.online
-    return known.fp8_cache if setup.card and plain and setup.kv_dtype.startswith("fp8") else 0.0
+def own_spread(setup: Setup) -> float:
+    """How far a model's weights and its peak are off together."""
+    return hypot(_weights_spread(setup, weights_bytes(setup)), activation_spread(setup))
+
+
+def _weights_spread(setup: Setup, weights: float) -> float:
+    how = setup.model.quantized
+    return _REPLAYED + (_REPACKED * weights if how and how.bits < 8 else 0.0)
 
 
 def activation_spread(setup: Setup) -> float:
-    """How far the peak's formula is off: little where it was measured, dense layers, compiled."""
+    """How far the peak's formula is off: little where it was measured, least for dense layers, compiled."""
     model = setup.model
     if model.is_hybrid or model.multimodal:
         off = 100 * MIB
     else:
-        off = 20 * MIB if model.num_experts or model.uses_mla or setup.eager else 10 * MIB
+        off = 5 * MIB if model.num_experts or model.uses_mla or setup.eager else 2 * MIB
     return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
 
 

@@ -1,42 +1,121 @@
-"""What vLLM's weights take of a card: the bytes, and what PyTorch's allocator rounds them up to."""
+"""What vLLM's weights take of a card: loading is replayed, tensor after tensor, in PyTorch's allocator.
 
-from math import ceil
+While it loads, vLLM has the allocator split no block of 20 MiB or more (vllm/v1/worker/gpu_worker.py, since 0.21): such
+a tensor is counted with all of the block it lies in, which may be one that another has left.
+"""
 
-from dyno.model.spec import ModelSpec, Weights
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dyno.model.spec import ModelSpec, Role, Weights
+from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB
 from dyno.predict.setup import Setup
 
-# PyTorch's CUDACachingAllocator: from 10 MiB on a segment of whole 2 MiB, whose rest is only split off above 1 MiB.
-_SEGMENT, _LARGE, _KEPT = 2 * MIB, 10 * MIB, MIB
+ELEMENT_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 in 16 bits unless it is told not to
+_MAX_SPLIT, _LIMITED_SINCE = 20 * MIB, (0, 21)
+_FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt")
+_DEEP_GEMM, _VENDORED_SINCE = 32 * MIB, (0, 20)  # its cuBLASLt workspace; part of vLLM's wheel
 
-# Measured once: online FP8 of a Qwen3-4B leaves 41 MiB more than its rounded weights and scales, over 36 layers.
-_ONLINE_LEFTOVER = 1.14 * MIB
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """Alike ones. `full_bytes` is one before it is quantized while loading, 0 where it is not."""
+
+    role: Role
+    count: int
+    nbytes: float
+    full_bytes: float = 0
 
 
 def allocated(nbytes: float) -> int:
     """What one tensor of so many bytes is counted as in torch's allocated memory."""
-    size = 512 * ceil(nbytes / 512)
-    if size < _LARGE:
-        return size
-    rest = -size % _SEGMENT
-    return size + (rest if rest <= _KEPT else 0)
+    return Allocator().take(nbytes)[0]
 
 
 def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
-    model = setup.model
-    exact = sum(group.count * tensor_bytes(setup, group) for group in model.weights)
-    rounded = sum(group.count * allocated(tensor_bytes(setup, group)) for group in model.weights)
-    stored = _stored_bytes(setup) if model.stored and not setup.online else None
-    leftover = _ONLINE_LEFTOVER * model.num_hidden_layers if setup.online else 0
-    leftover += _expanding_bytes(setup)
-    return round((exact if stored is None else stored) + (rounded - exact) + _rotary_bytes(model) + leftover)
+    described = sum(group.count * tensor_bytes(setup, group) for group in setup.model.weights)
+    more = _stored_bytes(setup) - described if setup.model.stored and not setup.online else 0
+    return round(_loaded_bytes(setup) + more + _expanding_bytes(setup))
 
 
-def element_bytes(dtype: str) -> int:
-    """Bytes of a weight that is not quantized: vLLM serves float32 checkpoints in 16 bits unless it is told not to."""
-    del dtype
-    return 2
+def _loaded_bytes(setup: Setup) -> int:
+    """Torch's allocated bytes by the model's shape, once loading has given back what it no longer needs."""
+    tensors = tuple(tensors for group in setup.model.weights for tensors in _tensors(setup, group))
+    workspace = _DEEP_GEMM if _deep_gemm(setup) else 0
+    limit = _MAX_SPLIT if setup.release >= _LIMITED_SINCE else None
+    return _load(tensors, setup.model.num_hidden_layers, _rotary_tables(setup.model), workspace, limit)
+
+
+def _tensors(setup: Setup, group: Weights) -> Iterator[_Tensors]:
+    """A group's, and its scales, which are tensors of their own."""
+    nbytes, scales = _parts(setup, group)
+    full = ELEMENT_BYTES * group.rows * group.columns / _shards(setup, group)
+    yield _Tensors(group.role, group.count, nbytes, full if setup.online and not group.kept else 0)
+    if scales:
+        yield _Tensors(group.role, group.count, scales)
+
+
+@lru_cache(maxsize=256)
+def _load(
+    tensors: tuple[_Tensors, ...], depth: int, tables: tuple[float, ...], workspace: int, max_split: int | None
+) -> int:
+    pool = Allocator(max_split)
+    pool.take(workspace)
+    turned = False
+    for one in _in_order(tensors, depth):
+        if one.role in ("mlp", "router", "experts") and not turned:  # after the first attention
+            turned = True
+            for table in tables:
+                _turn(pool, table)
+        if not one.full_bytes:
+            pool.take(one.nbytes)
+    for one in _in_order(tensors, depth):
+        if one.full_bytes:
+            full = pool.take(one.full_bytes)
+            pool.take(one.nbytes)
+            pool.give(full)
+    return pool.allocated_bytes
+
+
+def _in_order(tensors: tuple[_Tensors, ...], depth: int) -> Iterator[_Tensors]:
+    """One by one as the model is made: the embedding, layer after layer, the head."""
+    ends = ("embedding", "lm_head")
+    yield from (group for group in tensors if group.role == ends[0])
+    for layer in range(depth):
+        for group in tensors:
+            if group.role not in ends:
+                here = group.count * (layer + 1) // depth - group.count * layer // depth
+                yield from (group for _ in range(here))
+    yield from (group for group in tensors if group.role == ends[1])
+
+
+def _turn(pool: Allocator, table: float) -> None:
+    """RotaryEmbedding._compute_cos_sin_cache: angles, cosines and sines in 32 bits, then both together in 16."""
+    halves = [pool.take(table) for _ in range(3)]
+    both = pool.take(2 * table)
+    pool.give(*halves)
+    pool.take(table)
+    pool.give(both)
+
+
+def _rotary_tables(model: ModelSpec) -> tuple[float, ...]:
+    """Bytes of each table of cosines and sines of every position."""
+    if not model.rotary_dim:
+        return ()
+    tables = 2 if model.rotary_dim > model.head_dim and not model.uses_mla else 1  # windows have one of their own
+    return (model.max_position_embeddings * model.rotary_dim * ELEMENT_BYTES / tables,) * tables
+
+
+def _deep_gemm(setup: Setup) -> bool:
+    """Whether vLLM asks DeepGEMM how to scale activations in FP8, for which that makes room (input_quant_fp8.py)."""
+    generation = setup.card.capability[0] if setup.card else 0
+    how = setup.model.quantized
+    weights = "fp8" in (setup.online or "") or bool(how and how.bits == 8 and how.method in _FP8_METHODS)
+    quantizes = weights or setup.model.uses_mla or setup.kv_dtype.startswith("fp8")
+    return quantizes and generation in (9, 10, 12) and setup.release >= _VENDORED_SINCE
 
 
 def _expanding_bytes(setup: Setup) -> float:
@@ -50,19 +129,25 @@ def _expanding_bytes(setup: Setup) -> float:
 
 def tensor_bytes(setup: Setup, group: Weights) -> float:
     """One tensor of a group on each card, its scales included."""
-    elements = group.rows * group.columns / _shards(setup, group)
+    return sum(_parts(setup, group))
+
+
+def _parts(setup: Setup, group: Weights) -> tuple[float, float]:
+    """The tensor itself, and its scales, which are another."""
+    rows = group.rows / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
-    return elements * (bits + group_bits) / 8 + (per_row * group.rows / _shards(setup, group))
+    return rows * group.columns * bits / 8, rows * (per_row + group.columns * group_bits / 8)
 
 
 def _width(setup: Setup, group: Weights) -> tuple[float, float, float]:
     """Bits of a weight, bytes of scale a row, bits of shared scale (and zero) a weight."""
-    plain = 8.0 * element_bytes(setup.model.dtype)
+    plain = 8.0 * ELEMENT_BYTES
     if group.kept:
         return plain, 0, 0
     if setup.online:
         blocks = 32 / 128**2 if "block" in setup.online else 0
-        return (8, 0 if blocks else 4, blocks) if "fp8" in setup.online or "int8" in setup.online else (plain, 0, 0)
+        rows = 4 if "ptpc" in setup.online or "channel" in setup.online else 0
+        return (8, rows, blocks) if "fp8" in setup.online or "int8" in setup.online else (plain, 0, 0)
     how = setup.model.quantized
     if how is None or group.role not in how.roles:
         return plain, 0, 0
@@ -83,8 +168,3 @@ def _stored_bytes(setup: Setup) -> float:
     skipped = ("lm_head",) if model.tie_word_embeddings else ()
     return sum(min(part.nbytes, 2 * part.parameters) / (1 if part.role in ("norm", "router", "other") else tp)
                for part in model.stored if part.role not in skipped)  # fmt: skip
-
-
-def _rotary_bytes(model: ModelSpec) -> float:
-    """Cosines and sines of every position, in the model's dtype."""
-    return model.max_position_embeddings * model.rotary_dim * element_bytes(model.dtype)

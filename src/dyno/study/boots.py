@@ -13,6 +13,7 @@ from dyno.plan.flags import VARIABLES
 from dyno.plan.observed import Observation, Told, keep_boot, parse_release
 from dyno.predict.terms import Facts
 from dyno.study.journal import Journal
+from dyno.study.spec import StudySpec
 from dyno.study.store import spec_of
 from dyno.study.trial import Candidate, Step
 from dyno.workload import Workload
@@ -84,12 +85,17 @@ def _told(journal: Journal, candidate: str) -> tuple[Told, ...]:
             continue
         if "capacity_concurrency" in figures:  # the load that a search ended with
             continue
-        load = plan_load(kind, spec.loads.get(step.scenario, spec.workload), 0, lengths.get(step.launch))
-        asked = Workload(step.scenario, load.input_len, load.output_len, load.concurrency, load.num_requests,
-                         load.prefix_len, load.prefixes)  # fmt: skip
+        asked = workload_of(step.scenario, spec, lengths.get(step.launch))
         named = {"ttft": "ttft_ms.p50", "tpot": "tpot_ms.p50", "output_throughput": "output_throughput"}
         found.append(Told(asked, {name: value for name, figure in named.items() if (value := figures.get(figure))}))
     return tuple(found)
+
+
+def workload_of(test: str, spec: StudySpec, max_model_len: int | None) -> Workload:
+    """What a test of one load asks of an engine."""
+    load = plan_load(test.partition("@")[0], spec.loads.get(test, spec.workload), 0, max_model_len)
+    return Workload(test, load.input_len, load.output_len, load.concurrency, load.num_requests, load.prefix_len,
+                    load.prefixes)  # fmt: skip
 
 
 def _point(told: Told) -> dict[str, Any]:

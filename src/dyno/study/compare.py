@@ -1,12 +1,13 @@
 """Two studies side by side: dates, releases, machines. Says what may be compared, what may not, and why."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from dyno.errors import InputError
 from dyno.study.journal import Journal
-from dyno.study.pairs import Figures, figures_of, whole_pairs
+from dyno.study.pairs import Figures, figures_of, hindrance, whole_pairs
 from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate
 from dyno.verdict.change import change
@@ -39,24 +40,49 @@ class Told:
     def metrics(self) -> tuple[Objective, ...]:
         return self.spec.prove.metrics if self.spec.prove else (self.spec.objective,)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Whose launches are paired."""
+        return self.paired or "", self.candidates[0].name
+
+    @property
+    def whole(self) -> dict[int, int]:
+        """The pairs that were finished, valid or not."""
+        most = self.spec.prove.max_pairs if self.spec.prove else self.spec.pairs
+        size = 1 + len(self.journal.confirm.candidates) if self.journal.confirm else 2
+        return whole_pairs(self.journal, most, size, self.spec.confirm_tests)
+
     def ratios(self, metric: Objective) -> list[float]:
         """Log ratios to this study's own baseline, one a pair."""
-        most = self.spec.prove.max_pairs if self.spec.prove else self.spec.pairs
-        names = (self.paired or "", self.candidates[0].name)
-        size = 1 + len(self.journal.confirm.candidates) if self.journal.confirm else 2
-        whole = whole_pairs(self.journal, most, size, self.spec.confirm_tests)
-        pairs: list[Figures] = figures_of(self.journal.steps, whole, names, metric, tuple(self.spec.loads))
+        loads = tuple(self.spec.loads)
+        pairs: list[Figures] = figures_of(self.journal.steps, self.whole, self.names, metric, loads)
         return [math.log(ours / theirs) for ours, theirs in pairs]
+
+    @property
+    def hindrance(self) -> str:
+        """Why no comparison of this study settles anything; empty when nothing hinders it."""
+        note = hindrance(self.journal, self.names)
+        return f"{self.name}: {note}" if note else ""
+
+    def left_out(self, metric: Objective) -> str:
+        """How many of its pairs do not count, as launches were void; empty when all do."""
+        whole = len(self.whole)
+        void = whole - len(self.ratios(metric))
+        return f"{self.name}: {void} of {whole} pairs of {metric.name} void and left out" if void else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """`compared`: the second study's ratio over the first's, one a metric. The rest are sentences."""
+    """`compared`: the second study's ratio over the first's, one a metric. The rest are sentences.
+
+    `disturbed` says which study's launches failed or were void, and how many.
+    """
 
     compared: tuple[Comparison, ...]
     not_compared: tuple[str, ...]
     settings: tuple[str, ...]  # what else is not the same in both
     note: str = ""
+    disturbed: tuple[str, ...] = ()
 
 
 def compare_studies(first: Told, second: Told, margin: float) -> Differences:
@@ -72,8 +98,16 @@ def compare_studies(first: Told, second: Told, margin: float) -> Differences:
     for metric in metrics:
         question = Question(name, first.name, metric.name, metric.higher_is_better, 0, margin)
         judges[metric.name] = partial(change, question, first.ratios(metric), second.ratios(metric))
-    return Differences(tuple(holm(judges, ALPHA).values()), tuple(refused.values()), _settings(first, second),
-                       proof if first.spec.prove or second.spec.prove else "")  # fmt: skip
+    compared, disturbed = tuple(holm(judges, ALPHA).values()), tuple(_disturbed(first, second, metrics))
+    if hindered := [told.hindrance for told in (first, second) if told.hindrance]:
+        compared = tuple(replace(each, answer="inconclusive", note="; ".join(hindered)) for each in compared)
+    return Differences(compared, tuple(refused.values()), _settings(first, second),
+                       proof if first.spec.prove or second.spec.prove else "", disturbed)  # fmt: skip
+
+
+def _disturbed(first: Told, second: Told, metrics: Sequence[Objective]) -> Iterator[str]:
+    for told in (first, second):
+        yield from filter(None, (told.hindrance, *map(told.left_out, metrics)))
 
 
 def _refuse_strangers(first: Told, second: Told) -> None:

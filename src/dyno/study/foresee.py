@@ -9,14 +9,19 @@ from dyno.errors import InputError
 from dyno.hardware.gpus import live_card
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
+from dyno.plan.calibration import calibration_of
 from dyno.plan.observed import kept_boots, parse_release
 from dyno.plan.planning import Question
 from dyno.plan.planning import candidate as planned
 from dyno.plan.record import Candidate as Planned
+from dyno.predict.latency import Run, closed_loop, predict_latency, reasons_unserved
 from dyno.predict.memory import Host, lacking
+from dyno.study.boots import workload_of
 from dyno.study.journal import PlanLine
 from dyno.study.prepare import Prepared
+from dyno.study.spec import StudySpec
 from dyno.study.trial import Candidate, Foreseen
+from dyno.workload import LATENCIES, STATISTICS
 
 # With these a plan would be of another engine than the one that is launched.
 _BEYOND_A_PLAN = frozenset({
@@ -34,7 +39,7 @@ def foresee(prepared: Prepared, hardware: Hardware, at: str) -> PlanLine:
         return PlanLine((), f"Nothing is predicted for an engine on {platform}.", at)
     try:
         question = _question(prepared.environment, model, hardware, prepared.device_uuid)
-        seen = [_foreseen(each, question) for each in prepared.candidates if _plannable(each)]
+        seen = [_foreseen(each, question, prepared.spec) for each in prepared.candidates if _plannable(each)]
     except InputError as error:
         return PlanLine((), f"Nothing is predicted: {error}.", at)
     return PlanLine(tuple(each for each in seen if each.rejected or each.figures), "", at)
@@ -65,17 +70,19 @@ def _question(environment: Environment, model: ModelSpec, hardware: Hardware, de
     card = live_card(gpu) if gpu else None
     host = Host((gpu.memory_used_bytes or 0) if gpu else 0, hardware.ram_total_bytes, hardware.ram_available_bytes,
                 hardware.shm_free_bytes)  # fmt: skip
-    boots = tuple(observation.boot() for observation in kept_boots()) if card else ()
-    return Question(model, EngineArgs(model.source), parse_release(environment.version), card, host, boots)
+    seen = kept_boots() if card else ()
+    boots = tuple(observation.boot() for observation in seen)
+    return Question(model, EngineArgs(model.source), parse_release(environment.version), card, host, boots,
+                    calibration=calibration_of(card, seen, keep=True) if card else None)  # fmt: skip
 
 
-def _foreseen(candidate: Candidate, question: Question) -> Foreseen:
+def _foreseen(candidate: Candidate, question: Question, spec: StudySpec) -> Foreseen:
     if candidate.engine:
         question = replace(question, release=parse_release(load_environment(candidate.engine).version))
     made = planned(question, candidate.name, candidate.args)
     if question.card is None and made.setup.kv_cache_bytes is None:
         return Foreseen(candidate.name)  # what is free of the host's memory when it starts decides
-    return Foreseen(candidate.name, _rejected(made, question.host), _figures(made))
+    return Foreseen(candidate.name, _rejected(made, question.host), {**_figures(made), **_speeds(made, question, spec)})
 
 
 def _rejected(made: Planned, host: Host) -> tuple[str, ...]:
@@ -94,3 +101,16 @@ def _figures(made: Planned) -> dict[str, float]:
     if made.setup.card:
         told["device_used_bytes"] = float(memory.device_used_bytes + memory.warm_kv_cache_bytes - memory.kv_cache_bytes)
     return told
+
+
+def _speeds(made: Planned, question: Question, spec: StudySpec) -> dict[str, float]:
+    """What the test `throughput` would measure, by the names of its figures; nothing where nothing can be said."""
+    demand = closed_loop(workload_of("throughput", spec, made.setup.max_model_len))
+    if question.calibration is None or reasons_unserved(made.setup, made.memory.blocks, demand):
+        return {}
+    latency = predict_latency(Run(made.setup, made.memory.blocks, demand), question.calibration, {})
+    if latency is None:
+        return {}
+    told = {f"{name}_ms.{statistic}": spread.of(statistic) for name in LATENCIES if name != "itl"
+            and (spread := latency.of(name)) for statistic in STATISTICS}  # fmt: skip
+    return {**told, "output_throughput": latency.output_throughput, "request_throughput": latency.request_throughput}

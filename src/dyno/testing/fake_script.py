@@ -72,7 +72,7 @@ def read_shape(env: Mapping[str, str], args: Namespace, version: str, platform: 
             config = json.loads(path.read_text())
         except ValueError:
             raise OSError(f"It looks like the config file at '{path}' is not a valid JSON file.") from None
-    kv_gib = (args.kv_cache_memory_bytes or 0) / 2**30 or float(env.get("VLLM_CPU_KVCACHE_SPACE", "1"))
+    kv_gib = float(env.get("VLLM_CPU_KVCACHE_SPACE", "0")) or (args.kv_cache_memory_bytes or 0) / 2**30 or 1.0
     tokens = int(kv_gib * _TOKENS_PER_GIB) * (2 if "fp8" in args.kv_cache_dtype else 1)
     max_model_len = max(args.max_model_len or 0, 0) or config["max_position_embeddings"]
     return Shape(args.model, version, platform, args.enforce_eager, max_model_len, tokens // 16 * 16, kv_gib)
