@@ -44,7 +44,8 @@ CONFIGS = {"meta-llama/Llama-3.1-70B": "meta-llama--Meta-Llama-3.1-70B",
 QUANTIZED = {"fp8": {"quant_method": "modelopt"}, "fp4": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}
 ASSUMED = "0.18"  # where a row names no release
 SHORTEST = 0.8
-REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 256, 12
+FEW_CLIENTS = 32
+REQUESTS, MOST_REQUESTS, MOST_CALIBRATING = 10, 1280, 12
 ASK = Path(__file__).with_name("ask_aiconfigurator.py")
 
 
@@ -101,12 +102,21 @@ def load_of(input_len: int, output_len: int, clients: int) -> Demand:
 
 
 def calibrating(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
-    """At most twelve rows of other models on the same card, spread over what there is by model, cards and clients."""
-    others = [each for each in points if each.group != test and each.group[1] == test[1]]
+    """At most twelve rows of other models on the same card, spread over what there is by model, cards and clients.
+
+    Those of many clients take long, to measure as to simulate.
+    """
+    others = [each for each in points if each.group != test and each.group[1] == test[1]
+              and (each.point.run.demand.clients or 0) <= FEW_CLIENTS]  # fmt: skip
     others.sort(key=lambda each: (each.group, each.config, each.load, each.point.run.demand.clients or 0))
     if len(others) <= MOST_CALIBRATING:
         return others
     return [others[round(place * (len(others) - 1) / (MOST_CALIBRATING - 1))] for place in range(MOST_CALIBRATING)]
+
+
+def only_tpot(point: Point) -> Point:
+    """The rows tell means: of TPOT that is the median as well, of TTFT it is mostly the first wave."""
+    return Point(point.id, point.run, {"tpot": point.told["tpot"]})
 
 
 def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
@@ -115,12 +125,12 @@ def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
     for group in sorted({each.group for each in points}):
         test = [each for each in points if each.group == group]
         known = generic(test[0].point.run.setup.card)
-        fitted = calibrate([each.point for each in calibrating(group, points)], known)
+        fitted = calibrate([only_tpot(each.point) for each in calibrating(group, points)], known)
         for name, rates in (("uncalibrated", known), ("calibrated", fitted)):
             checked(test, rates)
             for each in test:
                 if figures := simulated(each.point.run, rates.rates):
-                    found[name][each.point.id] = figures.medians()
+                    found[name][each.point.id] = {"ttft": fmean(figures.ttft_ms), "tpot": fmean(figures.tpot_ms)}
     return found
 
 
@@ -158,7 +168,9 @@ def main(words: Sequence[str]) -> int:
     print(f"{len(points)} of {len(rows)} rows have an answer; errors are means (medians)", file=sys.stderr)
     ways = score(points)
     if "--aiconfigurator" in words:
-        ways["aiconfigurator"] = ask(words[words.index("--aiconfigurator") + 1], rows)
+        answered = {each.point.id for each in points}
+        python = words[words.index("--aiconfigurator") + 1]
+        ways["aiconfigurator"] = ask(python, [row for row in rows if row["id"] in answered])
     if "--each" in words:
         for each in points:
             print(each.point.id, each.point.told, *(told.get(each.point.id) for told in ways.values()))

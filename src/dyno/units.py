@@ -70,3 +70,8 @@ def format_seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_figure(value: float) -> str:
+    """Three digits, or all before the point: `3.48`, `27.6`, `1,414`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

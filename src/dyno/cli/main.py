@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
+from types import FrameType
 
 import typer
 
@@ -55,14 +56,28 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for asks_to_stop in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(asks_to_stop, signal.default_int_handler)
+        signal.signal(asks_to_stop, like_ctrl_c)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: letters of others must not end a study
     code = run(sys.argv[1:])
     for too_late in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(too_late, signal.SIG_IGN)  # an impatient second Ctrl-C would change the exit code
     sys.exit(code)
+
+
+def like_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Does what Ctrl-C would do at this moment.
+
+    While a load runs, that is to cancel it: uvloop swallows a KeyboardInterrupt raised in one of its callbacks, where a
+    busy client spends its time. asyncio's own handler, which cancels, takes the place of Python's alone: that is why an
+    ignored SIGINT is blocked instead.
+    """
+    if callable(handler := signal.getsignal(signal.SIGINT)):
+        handler(number, frame)
 
 
 def run(words: list[str]) -> int:

@@ -9,7 +9,7 @@ from rich.text import Text
 from dyno.plan.record import Candidate, Cell, Plan
 from dyno.predict.latency import Latency, Spread
 from dyno.predict.offload import Offload
-from dyno.units import format_bytes
+from dyno.units import format_bytes, format_figure
 
 _WIDTH = 60
 _COLOURS = {"weights": "blue", "activations": "yellow", "others": "magenta", "KV cache": "green", "CUDA graphs": "cyan",
@@ -105,8 +105,8 @@ def _latency(latency: Latency) -> list[str]:
     """Figures with the interval that holds a launch 80 times in 100."""
 
     def line(name: str, spread: Spread) -> str:
-        return (f"{name:<7}{spread.p50:>10.4g} ms ({spread.low:.4g} to {spread.high:.4g}), 90 % within "
-                f"{spread.p90:.4g}, 99 % within {spread.p99:.4g}")  # fmt: skip
+        p50, low, high, p90, p99 = map(format_figure, (spread.p50, spread.low, spread.high, spread.p90, spread.p99))
+        return f"{name:<7}{p50:>10} ms ({low} to {high}), 90 % within {p90}, 99 % within {p99}"
 
     spreads = [(name, spread) for name in ("ttft", "tpot", "e2el") if (spread := latency.of(name)) is not None]
     rests = f"fitted on {len(latency.fitted_on)} points of such a card" if latency.fitted_on else "generic rates"
@@ -142,7 +142,7 @@ def _candidates(candidates: tuple[Candidate, ...]) -> Table:
 def _speeds(latency: Latency | None) -> tuple[str, str, str]:
     if latency is None:
         return ("-", "-", "-")
-    tpot = f"{latency.tpot_ms.p50:.3g}" if latency.tpot_ms else "-"
+    tpot = format_figure(latency.tpot_ms.p50) if latency.tpot_ms else "-"
     return (f"{latency.output_throughput:,.0f}", f"{latency.ttft_ms.p50:,.0f}", tpot)
 
 

@@ -7,6 +7,7 @@ from dyno.plan.record import Candidate
 from dyno.predict.latency import Run, closed_loop, predict_latency, reasons_unserved
 from dyno.predict.rates import Calibration
 from dyno.predict.scheduler import Demand
+from dyno.units import format_figure
 from dyno.workload import LATENCIES, LONG_OUTPUT, THROUGHPUTS, Limit, Workload, length_of
 
 _AT_LENGTH = 3  # requests of the test `context`, one after the other
@@ -47,7 +48,7 @@ def _missed(candidate: Candidate, limit: Limit, calibration: Calibration) -> str
     if value is None or (value <= limit.bound if limit.side == "at most" else value >= limit.bound):
         return None
     unit = "/s" if limit.name in THROUGHPUTS else " ms"
-    return f"limit {limit.name} {limit.side} {limit.bound:g}{unit}: {value:.3g}{unit} predicted"
+    return f"limit {limit.name} {limit.side} {limit.bound:g}{unit}: {format_figure(value)}{unit} predicted"
 
 
 def _predicted(candidate: Candidate, limit: Limit, calibration: Calibration) -> float | None:

@@ -85,7 +85,7 @@ _SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.3, 0.8, 1.5, 2.0
 
 def generic(card: Card | None) -> Calibration:
     """What is known of a kind of card before anything was measured on this one."""
-    if card is None or card.capability[0] != 9:
+    if card is None or card.capability[0] not in (9, 10):
         return published(card)
     return constants(Rates(**measured.RATES), measured.POINTS, same=card.name == measured.CARD)
 
