@@ -71,7 +71,7 @@ class Truth:
         """A refusal in one line, without what differs from run to run."""
         if text is None:
             return None
-        here = text.replace(str(self.folder), "WORK")
+        here = re.sub(r" at 0x[0-9a-f]+", "", text.replace(str(self.folder), "WORK"))
         return re.sub(r" \[type=.*?(?= \d+ validation error|$)", "", " ".join(here.split()))[:150]
 
     def _variables(self, release: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Repairs a text: all findings that have a sure remedy, round by round, and nothing else, or not at all."""
 
 import os
-import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +47,8 @@ def fix(text: Text, judge: Judge) -> Fixed:
 
 def write(path: Path, text: str) -> None:
     """Replaces the file whole, or leaves it as it is; its mode stays."""
+    import tempfile  # it brings more than most of what lint needs to start
+
     draft = None
     try:
         with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
