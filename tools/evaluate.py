@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from declared import ABSENT, Class, Function, Module, Raised, Return, Super, Unknown, attribute, listed
-from natives import BUILTINS, ERRORS, NATIVES
+from natives import BUILTINS, ERRORS, NATIVES, Ordered
 
 
 class Sources:
@@ -219,7 +219,7 @@ class Scope:
         return self._elements(node.elts)
 
     def _of_set(self, node: ast.Set) -> set[object]:
-        return set(self._elements(node.elts))
+        return Ordered(self._elements(node.elts))
 
     def _elements(self, nodes: list[ast.expr]) -> list[object]:
         found: list[object] = []
@@ -292,7 +292,7 @@ class Scope:
     _of_generatorexp = _of_listcomp
 
     def _of_setcomp(self, node: ast.SetComp) -> set[object]:
-        return set(self._of_listcomp(node))
+        return Ordered(self._of_listcomp(node))
 
     def _of_dictcomp(self, node: ast.DictComp) -> dict[object, object]:
         return {scope.value(node.key): scope.value(node.value) for scope in self._each(node.generators)}

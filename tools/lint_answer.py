@@ -2,10 +2,11 @@
 
     python lint_answer.py CASES.json MODEL ANSWERS.json
 
-CASES.json is a list of {"env": {...}, "argv": [...]}, the words after `vllm serve`, or {"keywords": {...}}, what a
-program gives to LLM(...). MODEL is a model that any release takes. A command goes to the parser of
-`vllm serve` and to its checks of what it parsed; both go to the making of the engine's configuration, each in a
-process of its own. ANSWERS.json is a list of {"refused": null or the message, "values": {name: value}}.
+CASES.json is a list of {"env": {...}, "argv": [...]}, the words after `vllm serve`, or with "door": "api_server" after
+`python -m vllm.entrypoints.openai.api_server`, or {"keywords": {...}}, what a program gives to LLM(...). MODEL is a
+model that any release takes. A command goes to the door's parser and to its checks of what it parsed; both go to the
+making of the engine's configuration, each in a process of its own. ANSWERS.json is a list of {"refused": null or the
+message, "values": {name: value}}.
 
 The release is asked, not the machine: the platform is the CPU, and where that knows fewer quantizations and KV-cache
 types than a card does, it is not listened to.
@@ -27,6 +28,8 @@ SERVES = ("vllm.entrypoints.cli.serve",)
 PARSER_CLASSES = ("vllm.utils.argparse_utils", "vllm.utils")
 CHECKS = ("vllm.entrypoints.common.cli_args", "vllm.entrypoints.launchers.launcher",
           "vllm.entrypoints.openai.api_server")  # fmt: skip
+SERVERS = ("vllm.entrypoints.common.cli_args", "vllm.entrypoints.launchers.cli_args",
+           "vllm.entrypoints.openai.cli_args")  # fmt: skip
 STOOD_IN = ("gguf", "diskcache", "flashinfer")  # no configuration needs what is in them
 Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -82,19 +85,25 @@ def asker() -> Ask:
     server_args = named(("vllm.engine.arg_utils",), "AsyncEngineArgs")
     contexts = named(("vllm.usage.usage_lib",), "UsageContext")
     check = named(CHECKS, "validate_api_server_args")
+    make_server_parser, check_parsed = named(SERVERS, "make_arg_parser"), named(SERVERS, "validate_parsed_serve_args")
+
+    def parsed(case: Mapping[str, Any]) -> tuple[Any, Callable[[Any], None]]:
+        parser = make_parser(prog="vllm")
+        if case.get("door") == "api_server":
+            return make_server_parser(parser).parse_args(case["argv"]), check_parsed
+        command.subparser_init(parser.add_subparsers(required=False, dest="subparser"))
+        sys.argv = ["vllm", "serve", *case["argv"]]
+        return parser.parse_args(sys.argv[1:]), command.validate
 
     def ask(case: Mapping[str, Any]) -> dict[str, Any]:
         if "keywords" in case:
             made = engine_args(**case["keywords"])
             made.create_engine_config(usage_context=contexts.LLM_CLASS)
-            return dict(case["keywords"])
-        parser = make_parser(prog="vllm")
-        command.subparser_init(parser.add_subparsers(required=False, dest="subparser"))
-        sys.argv = ["vllm", "serve", *case["argv"]]
-        args = parser.parse_args(sys.argv[1:])
-        values = dict(vars(args))
-        command.validate(args)
-        args.model = args.model_tag or args.model
+            return {name: plain(value) for name, value in case["keywords"].items()}
+        args, check_args = parsed(case)
+        values = {name: plain(value) for name, value in vars(args).items()}  # what is made of them changes them
+        check_args(args)
+        args.model = getattr(args, "model_tag", None) or args.model
         check(args)
         server_args.from_cli_args(args).create_engine_config(usage_context=contexts.OPENAI_API_SERVER)
         return values
@@ -112,7 +121,7 @@ def answer(ask: Ask, case: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": said.getvalue().strip().rpartition("error: ")[2] or "exit"}
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
         return {"refused": f"{type(error).__name__}: {error}"}
-    return {"refused": None, "values": {name: plain(value) for name, value in values.items()}}
+    return {"refused": None, "values": values}
 
 
 def plain(value: object) -> object:
@@ -143,6 +152,12 @@ def apart(ask: Ask, case: dict[str, Any], clean: Mapping[str, str]) -> dict[str,
     return json.loads(text) if text else {"refused": "the process died"}
 
 
+def strays(folder: str) -> list[str]:
+    """Modules of vLLM that came from elsewhere than the sources that are asked, which stand first on the path."""
+    return [name for name, module in sorted(sys.modules.items()) if name.partition(".")[0] == "vllm"
+            and not (getattr(module, "__file__", None) or folder).startswith(folder)]  # fmt: skip
+
+
 def main() -> None:
     cases, model, out = sys.argv[1:4]
     clean = dict(os.environ)
@@ -153,6 +168,8 @@ def main() -> None:
     first = answer(ask, {"argv": [model]})  # what a first configuration imports is there for all others
     if first["refused"]:
         raise SystemExit(f"the plain command is refused: {first['refused']}")
+    if found := strays(os.environ.get("PYTHONPATH", "").partition(os.pathsep)[0]):
+        raise SystemExit(f"another vLLM answers: {', '.join(found[:5])}")
     told = json.loads(Path(cases).read_text(encoding="utf-8"))
     Path(out).write_text(json.dumps([apart(ask, case, clean) for case in told]), encoding="utf-8")
 

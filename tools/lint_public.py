@@ -81,7 +81,7 @@ def findings(row: Row, release: str) -> list[Finding]:
     words = [word if "$" in word else shlex.quote(word) for word in row["argv"]]
     line = " ".join([*variables, "vllm serve", *words])
     known = known_release(release)
-    judge = Judge(lambda _: known, RULES, facts_for=lambda _: facts(row))
+    judge = Judge(lambda _: known, RULES, facts_for=lambda _: facts(row), platform="cpu")
     text = Text("<argument>", line, read("<argument>", line, known.names, "command"))
     return [each for each in judge.findings(text) if each.severity == "error"]
 

@@ -106,7 +106,8 @@ def _case(configuration: Configuration, known: Known) -> Case:
         return {"keywords": {"model": _ANY_MODEL, **keywords}}
     words = [word.text for word in configuration.words if not word.open]
     has_model = configuration.entry in ("serve", "api_server")
-    return {"env": _variables(configuration), "argv": words if has_model else [MODEL, *words]}
+    door = "api_server" if configuration.entry == "api_server" else "serve"
+    return {"door": door, "env": _variables(configuration), "argv": words if has_model else [MODEL, *words]}
 
 
 def _expected(before: Configuration, after: Configuration, done: Fixed, known: Known) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Truth:
     def answers(self, release: str, cases: Sequence[Case]) -> list[Answer]:
         """What the release makes of each case."""
         model = write_model(self.folder / "model", SHAPES["demo"])
-        told = [{**case, "argv": [str(model) if word == MODEL else word for word in case["argv"]]}
+        told = [{**case, "argv": [re.sub(rf"(?<![^=]){MODEL}$", str(model), word) for word in case["argv"]]}
                 if "argv" in case else case for case in cases]  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:
             asked, out = Path(scratch, "cases.json"), Path(scratch, "answers.json")

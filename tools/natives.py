@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from declared import Class, Field, FieldCall, Unknown, attribute, listed
 
@@ -53,12 +53,32 @@ def _type_of(value: object) -> object:
     return Class if isinstance(value, Class) else type(value)
 
 
-_PLAIN = ("int", "str", "float", "bool", "dict", "list", "tuple", "set", "frozenset", "bytes", "object", "len", "any",
+class Ordered(set[object]):
+    """A set that is gone through in the order in which it was filled, so that the same sources tell the same always."""
+
+    def __init__(self, items: Iterable[object] = ()) -> None:
+        self.order = dict.fromkeys(items)
+        super().__init__(self.order)
+
+    def add(self, item: object) -> None:
+        self.update([item])
+
+    def update(self, *others: Iterable[object]) -> None:
+        for items in others:
+            self.order |= dict.fromkeys(items)
+        super().update(self.order)
+
+    def __iter__(self) -> Iterator[object]:
+        return (item for item in self.order if item in self)
+
+
+_PLAIN = ("int", "str", "float", "bool", "dict", "list", "tuple", "frozenset", "bytes", "object", "len", "any",
           "all", "sorted", "range", "enumerate", "zip", "min", "max", "sum", "repr", "abs", "round", "reversed",
           "callable", "Exception", "ValueError", "TypeError", "KeyError", "AttributeError", "RuntimeError",
           "NotImplementedError", "ImportError", "StopIteration", "None", "True", "False")  # fmt: skip
 BUILTINS: Mapping[str, object] = {
     **{name: getattr(builtins, name, None) for name in _PLAIN},
+    "set": Ordered,
     "isinstance": _isinstance, "issubclass": _issubclass, "getattr": _getattr, "next": _next, "type": _type_of,
     "hasattr": lambda holder, name: not isinstance(attribute(holder, name), Unknown),
     "print": lambda *_a, **_k: None,

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from checked import refused
+from checked import kept
 from declared import Class, Field, FieldCall, Function, Member, Unknown
 from evaluate import Scope, Sources
 
@@ -213,11 +213,9 @@ class _Release:
         """The bounds that a class's own checks keep: `if self.x < 1: raise ...`."""
         if cls not in self._validated:
             found: dict[str, list[tuple[Bound, float]]] = {}
-            for node in ast.walk(cls.node):
-                if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2:
-                    for name, bound, value in refused(node.test):
-                        if bound not in dict(found.get(name, ())):
-                            found.setdefault(name, []).append((bound, value))
+            for name, bound, value in kept(cls.node):
+                if bound not in dict(found.get(name, ())):
+                    found.setdefault(name, []).append((bound, value))
             self._validated[cls] = found
         return self._validated[cls]
 
@@ -276,9 +274,10 @@ class _Release:
 
 def _key(name: str, field: Field) -> tuple[Flag, Class | None]:
     """A key of a JSON object by its hint, and the class of an object under it."""
-    hints = set(_parts(field.type))
-    literals = [each for each in hints if typing.get_origin(each) is typing.Literal]
-    inner = next((each for each in hints if isinstance(each, Class) and each.is_dataclass), None)
+    parts = list(_parts(field.type))
+    hints = set(parts)
+    literals = [each for each in parts if typing.get_origin(each) is typing.Literal]
+    inner = next((each for each in parts if isinstance(each, Class) and each.is_dataclass), None)
     kind: Kind = "str"
     if inner or any(typing.get_origin(each) or each in (dict, list, set, tuple) for each in hints - set(literals)):
         kind = "json"

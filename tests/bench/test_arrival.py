@@ -8,6 +8,7 @@ from time import perf_counter_ns
 import pytest
 import uvloop
 from tests.bench.scripted import DONE, HEAD, chunked, event, playing, token, usage
+from tests.bench.test_loadgen import Wire
 
 from dyno.bench import arrival
 from dyno.bench.answer import Transcript, read_answer
@@ -93,3 +94,13 @@ def test_only_a_share_of_the_requests_is_looked_at() -> None:
 ])  # fmt: skip
 def test_a_look_takes_no_fault_for_another(pieces, failure) -> None:
     assert heard(pieces).failure == failure
+
+
+def test_where_the_kernel_cannot_be_asked_answers_are_read_all_the_same(tmp_path) -> None:
+    with (tmp_path / "file").open("wb") as no_socket:
+        heard: list[Transcript] = []
+        connection = Connection(lambda _, transcript: heard.append(transcript), 1.0)
+        connection.connection_made(Wire({"socket": no_socket}))
+        connection.send(b"", Transcript(0, 0))
+        connection.data_received(ANSWER)
+        assert (len(read_answer(heard[0]).content_ns), heard[0].late_ns) == (2, None)

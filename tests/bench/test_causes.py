@@ -248,6 +248,7 @@ class TestHost:
         assert [step.state for step in steps] == ["complete"]
         assert "the hypervisor took" in notes[0]
         assert "cc1plus" in notes[1]
+        assert "--shared-host" not in notes[1], "that was said"
 
     def test_a_real_burner_is_found_out_and_the_engines_own_spinning_is_not(self, study, burners):
         made = study(False, [("FAKE_SPINS", "1"), ("FAKE_TPOT_MS", "40")])

@@ -329,7 +329,7 @@ JOURNALS = {
     "another schema version": ('"schema_version":1', '"schema_version":2', "has schema_version 2, this Dyno reads 1"),
     "a damaged first line": ('{"schema_version"', '{"schema', "journal.jsonl:1: is not the first line of a study"),
     "a damaged line in the middle": ('{"step":', '{"stop":', "is damaged (step.step: Field required); nothing was cha"),
-    "garbage in the middle": ('{"block":', "\x00\x07{", "journal.jsonl:2: is damaged (Invalid JSON"),
+    "garbage in the middle": ('{"block":', "\x00\x07{", "journal.jsonl:3: is damaged (Invalid JSON"),
 }
 
 

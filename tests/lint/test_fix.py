@@ -43,6 +43,8 @@ def fixed(content: str, name: str = "<argument>") -> str:
             'vllm serve m --speculative-config \'{"model": "d", "num_speculative_tokens": 5}\' --port 80',
         ),
         ("vllm serve m --unheard-of 3", "vllm serve m --unheard-of 3"),
+        ("ExecStart=/v/bin/vllm serve m --swap-space 8\n", "ExecStart=/v/bin/vllm serve m\n"),
+        ("Environment=VLLM_MAX_NUM_SEQS=3\nExecStart=-vllm serve m\n", "ExecStart=-vllm serve m --max-num-seqs 3\n"),
         (
             "vllm serve m --enforce-eager=false --async-scheduling true",
             "vllm serve m --no-enforce-eager --async-scheduling",

@@ -34,7 +34,7 @@ def test_a_start_is_predicted_before_any_was_seen(flags, compiled, weights, kv, 
     assert abs(told - kv) < 35 * MIB
     assert not compiled or memory.low_bytes < kv < memory.high_bytes
     assert abs(memory.graph_bytes - graphs) < 80 * MIB
-    assert not compiled or abs(memory.device_used_bytes - used) < 200 * MIB
+    assert not compiled or abs(memory.device_used_bytes - used) < 240 * MIB
 
 
 def test_an_eager_start_holds_no_compiler_and_no_graphs():

@@ -128,6 +128,19 @@ def test_without_the_raw_folder_the_page_is_of_the_journal_alone_and_says_so(kep
     assert 'id="chart-0"' in page
 
 
+def test_of_launches_whose_raw_records_stayed_behind_the_page_says_how_many_and_draws_the_others(kept):
+    outcome, folder = kept
+    confirmed = [step for step in outcome.steps if step.scenario == "throughput" and step.phase == "confirm"
+                 and step.candidate == "baseline" and step.raw]  # fmt: skip
+    for step in confirmed:
+        shutil.rmtree((folder / step.raw[0]).parent)
+    evidence = read_evidence(folder, outcome)
+    (told,) = evidence.missing
+    assert told.startswith(f"Raw records of {len(confirmed)} of baseline's ")
+    assert evidence.sides[0].load
+    assert str(folder) not in page_of(folder, outcome)
+
+
 def test_what_is_damaged_is_named_and_the_rest_is_shown(kept):
     outcome, folder = kept
     for step in outcome.steps:

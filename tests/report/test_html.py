@@ -1,9 +1,12 @@
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
+from tests.report.test_dataset import LOADS, screened
+from tests.study.made import journal
 
 from dyno.errors import DynoError
 from dyno.report.figures import charts
@@ -11,6 +14,7 @@ from dyno.report.folder import LOG_TAIL_LINES, log_tails, write_report
 from dyno.report.html import render_html
 from dyno.report.matrix import matrix_table
 from dyno.report.wording import verdict_sentence
+from dyno.study.outcome import judge
 from dyno.workload import Objective
 
 LOG = "logs/007.log"
@@ -114,6 +118,21 @@ def test_the_confirmation_shows_every_pair_and_the_interval(outcome):
     pairs, mean = charts(outcome)[0].figure["data"]
     assert pairs["x"] == pytest.approx([512 / 336, 521 / 333.5, 505 / 337.2, 515.5 / 334.1])
     assert mean["x"][0] + mean["error_x"]["array"][0] == pytest.approx(outcome.verdict.high)
+
+
+def test_rounds_of_three_show_both_candidates_over_all_workloads():
+    steps = [*screened(0, "baseline", 100.0, 50.0), *screened(1, "eager", 100.0, 50.0),
+             *screened(2, "fast", 121.0, 50.0)]  # fmt: skip
+    for number in range(3):
+        for place, (name, chat) in enumerate((("baseline", 100.0), ("eager", 101.0), ("fast", 120.0 + number))):
+            steps += screened(3 + 3 * number + place, name, chat, 50.0, phase="confirm", pair=number)
+    made, spec = journal(steps, workloads=LOADS, altering=("fast",), confirm=("eager", 3, "fast"))
+    eager, fast, ratios, *_ = charts(judge(made, spec, "s"))
+    assert (eager.title, fast.title) == ("Pair by pair: eager, output_throughput",
+                                         "Pair by pair: fast, output_throughput")  # fmt: skip
+    assert fast.figure["data"][0]["x"] == pytest.approx([math.sqrt(1.2), math.sqrt(1.21), math.sqrt(1.22)])
+    drawn = {trace["name"]: len(trace["x"]) for trace in ratios.figure["data"]}
+    assert drawn["pair"] == 6
 
 
 def test_another_objective_has_a_chart_of_its_own(outcome):

@@ -48,7 +48,7 @@ def journal(steps, candidates=("eager", "fast"), altering=(), confirm=None, bloc
     made = [Candidate(name, EngineArgs("/m"), "", name in altering) for name in ("baseline", *candidates)]
     head = StudyLine(1, "0", "2026-01-01T00:00:00+00:00", written, MODEL, ENGINE, HARDWARE, tuple(made))
     lines = tuple(BlockLine(number, f"machine {number}", HARDWARE, "") for number in range(1, blocks + 1))
-    decided = ConfirmLine(confirm[0], confirm[1], confirm[1], "") if confirm else None
+    decided = ConfirmLine(confirm[0], confirm[1], confirm[1], "", *confirm[2:]) if confirm else None
     return Journal(head, lines, decided, tuple(steps), ()), understood
 
 

@@ -72,7 +72,9 @@ def test_what_can_change_the_output_is_named_but_not_recommended_unless_allowed(
     made = outcome(SCREEN, altering=("fast",))
     assert made.recommended.candidate.name == "baseline"
     assert made.also_fast.candidate.name == "fast"
-    assert "accuracy not tested" in made.also_fast.why
+    assert made.also_fast.why == "Screens faster, but can change the output: accuracy not tested."
+    proven = outcome(SCREEN + six(130), altering=("fast",), confirm=("fast", 6)).also_fast
+    assert proven.why == "It is faster, but can change the output: accuracy not tested."
     allowed = outcome(SCREEN + six(130), altering=("fast",), confirm=("fast", 6), allow_output_change=True)
     assert allowed.recommended.candidate.name == "fast"
     assert allowed.also_fast.candidate.name == "eager"

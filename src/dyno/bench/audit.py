@@ -158,6 +158,9 @@ def bound_reasons(figures: Mapping[str, float | None], bounds: PhysicalBounds) -
               if (value := figures.get(name)) is not None and value > bound * (1 + MOVED)))  # fmt: skip
 
 
+WANTS_QUIET = "; measure when they are done, or on a host that is always shared with --shared-host"
+
+
 def host_reasons(samples: Samples) -> tuple[str, ...]:
     """Whom the host's processors worked for besides, from the first sample to the last."""
     return (*_stolen(samples), *_foreign(samples)) if samples.duration_s else ()
@@ -211,8 +214,7 @@ def _foreign(samples: Samples) -> Reasons:
     waited = " and ".join(f"{name} {seconds:.1f} s" for name, seconds in samples.queued_s.items())
     while_ = (f"none of the {samples.cores} was to spare" if idle < TO_SPARE else
               f"{waited} of {samples.duration_s:.0f} s waited for one")  # fmt: skip
-    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}; measure when they are "
-            "done, or on a host that is always shared with --shared-host"]  # fmt: skip
+    return [f"other processes took {took:.2f} of a processor while {while_}: {', '.join(named)}{WANTS_QUIET}"]
 
 
 SLOWED_TIME = MOVED  # of the time, by the card's own counter

@@ -45,9 +45,17 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         at = transport.get_extra_info("socket")
         self.socket: int | None = None if at is None else at.fileno()
-        encrypted = transport.get_extra_info("sslcontext") is not None
-        self._first = None if at is None or encrypted else FirstRead(self._transport, at.fileno(), self, self._late)
+        self._first = None if self.socket is None or not self._watched else self._first_read(self.socket)
         self.alive = True
+
+    def _first_read(self, number: int) -> FirstRead | None:
+        """None where the kernel holds other bytes than are read, or keeps no times."""
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return None
+        try:
+            return FirstRead(self._transport, number, self, self._late)
+        except OSError:
+            return None
 
     def _late(self, late_ns: int) -> None:
         if self.transcript is not None:
@@ -97,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._begins = alike.begins if alike is not None and reader.between else _NONE
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.alive = False
+        self.alive, self._first = False, None
         if self.transcript is not None:
             ended = exc is None and self._reader.head_read and not self._reader.framed
             cut = "closed mid-stream" if self._raw else _UNANSWERED

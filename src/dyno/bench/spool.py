@@ -1,7 +1,7 @@
 """What a load is too long to hold: requests before it and stamps after it, in files that vanish with their owner."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import overload
@@ -22,8 +22,8 @@ class Spool:
         with TemporaryFile() as file:
             self.fd = os.dup(file.fileno())
 
-    def __del__(self) -> None:
-        os.close(self.fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # when Python ends, modules end first
+        close(self.fd)
 
     @property
     def path(self) -> Path:
@@ -42,8 +42,8 @@ class Requests(Sequence[bytes]):
         self._head, self._ends, self._picked = head, ends, picked
         self._fd = os.open(path, os.O_RDONLY)
 
-    def __del__(self) -> None:
-        os.close(self._fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self._fd)
 
     def __len__(self) -> int:
         return len(self._picked)

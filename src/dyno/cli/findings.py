@@ -25,10 +25,19 @@ def judge(vllm: str | None, gpu: str | None, model: str | None, ignore: Sequence
 
 def one_release(inputs: Sequence[str], judge: Judge, repairs: bool, as_json: bool) -> int:
     """Print the findings, repaired or not; 1 when an error is among them or left."""
-    texts = read_inputs(inputs, sys.stdin.buffer.read, known_names())
+    texts = _read(inputs)
     findings = repair(texts, judge) if repairs else [each for text in texts for each in judge.findings(text)]
     print(_json(findings) if as_json else _listed(findings) or "nothing found")
     return int(any(each.severity == "error" for each in findings))
+
+
+def _read(inputs: Sequence[str]) -> list[Text]:
+    """The inputs; one that has nothing to judge is named, so that no silence is taken for praise."""
+    texts = read_inputs(inputs, sys.stdin.buffer.read, known_names())
+    for each in texts:
+        if not each.read.configurations:
+            print(f"{each.name}: nothing in it starts or configures vLLM", file=sys.stderr)
+    return texts
 
 
 def repair(texts: Sequence[Text], judge: Judge) -> list[Finding]:
@@ -51,7 +60,7 @@ def over_releases(inputs: Sequence[str], judge: Judge, as_json: bool) -> int:
     """Print on which releases the inputs work and what ends them elsewhere; 1 when they work on none."""
     from dyno.lint.releases import over_all, ranges
 
-    texts = read_inputs(inputs, sys.stdin.buffer.read, known_names())
+    texts = _read(inputs)
     found = over_all(texts, judge, versions(), known_release)
     if as_json:
         print(_json([each for over in found for each in over.errors]))

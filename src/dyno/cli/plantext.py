@@ -76,10 +76,11 @@ def _bar(parts: Iterable[tuple[str, int]]) -> Text:
 
 def _lines(plan: Plan) -> list[str]:
     memory, setup, largest = plan.asked.memory, plan.asked.setup, plan.largest
+    spread = memory.high_bytes - memory.kv_cache_bytes
     lines = [
-        f"KV cache {format_bytes(memory.kv_cache_bytes)} (from {format_bytes(max(0, memory.low_bytes))} to "
-        f"{format_bytes(max(0, memory.high_bytes))}): {memory.kv_cache_tokens:,} tokens, {memory.max_concurrency:.2f} "
-        f"requests of {setup.max_model_len:,}; {memory.kv_bytes_per_token / 1024:.4g} KiB a token",
+        f"KV cache {format_bytes(memory.kv_cache_bytes)}{f', give or take {format_bytes(spread)}' if spread else ''}: "
+        f"{memory.kv_cache_tokens:,} tokens, {memory.max_concurrency:.2f} requests of {setup.max_model_len:,}; "
+        f"{memory.kv_bytes_per_token / 1024:.4g} KiB a token",
     ]
     if plan.card:
         if memory.warm_kv_cache_bytes > memory.kv_cache_bytes:
@@ -90,7 +91,9 @@ def _lines(plan: Plan) -> list[str]:
             f"in use when ready: {format_bytes(memory.device_used_bytes)} of {format_bytes(plan.card.cuda_bytes)}, "
             f"give or take {format_bytes(memory.device_spread_bytes)}",
         ]
-    lines.append(f"largest that fits: max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}")
+    shortest = min(setup.max_model_len, setup.block_size)
+    most = f"max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}"
+    lines.append(f"largest that fits: {most if largest.max_model_len >= shortest else 'no length at all'}")
     if plan.offload:
         lines.append(_offload(plan.offload))
     lines.append(f"corrected by {plan.boots} starts seen" if plan.boots else "no start of this machine was seen yet: "

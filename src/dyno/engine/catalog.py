@@ -259,6 +259,8 @@ def read_value(flag: Flag, text: str) -> int | float | str:
     """One word as the flag's own type reads it. ValueError says what is wrong with it."""
     if text in flag.words:
         return text
+    if not text and "None" in flag.words:
+        return "None"
     read, what = _KINDS[flag.kind]
     try:
         value = read(text)

@@ -54,6 +54,11 @@ class ModelFacts:
     num_attention_heads: int | None = None
     num_experts: int | None = None  # 0: not a mixture of experts
 
+    @property
+    def is_text_only(self) -> bool:
+        """Whether it certainly takes nothing but text."""
+        return (self.architecture or "").endswith("ForCausalLM")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -132,6 +137,12 @@ class Case:
         """Whether an argument is given and not switched off."""
         value = self.value(name)
         return self.item(name) is not None and value is not None and value is not False
+
+    def is_built(self, flag: Flag) -> bool:
+        """Whether vLLM makes the class that checks a flag: without LoRA or images it does not."""
+        if flag.group == "LoRAConfig":
+            return not self.closed or self.is_on("enable_lora")
+        return flag.group != "MultiModalConfig" or self.model is None or not self.model.is_text_only
 
     @cached_property
     def closed(self) -> bool:

@@ -20,6 +20,7 @@ _MOST_LETTERS = 512  # of an image's name; longer words are none
 _TAG = re.compile(r":v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 _REQUIREMENT = re.compile(r"vllm(?:\[[\w,\s-]*\])?(.*)")
 _PINNED = re.compile(r"==\s*(\d+\.\d+\.\d+(?:\.post\d+)?)\s*$")
+_UNIT = re.compile(r"Exec\w+=[-@:+!|]*|Environment=")  # before a command, and before variables, in a systemd unit
 _PYTHON = re.compile(r"python[\d.]*")
 
 
@@ -169,6 +170,10 @@ def _item(kind: str, word: Word, name: str, parts: Iterable[Word | tuple[int, in
 
 
 def _without_prompt(words: list[Word]) -> list[Word]:
+    if words and (key := _UNIT.match(words[0].text)):
+        text, source = words[0].text, words[0].source
+        first = replace(words[0], source=source.cut(key.end(), len(text)), start=source.at[key.end()])
+        return [first, *words[1:]] if first.text else words[1:]
     return words[1:] if words and words[0].text in ("$", "%", "!") else words
 
 

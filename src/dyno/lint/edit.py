@@ -11,7 +11,7 @@ from dyno.lint.source import Item, Value
 
 _BETWEEN = re.compile(r"[\s\\,]*")
 _REST_OF_LINE = re.compile(r"[ \t]*(\\?)[ \t]*(?:#[^\n]*)?\r?(?=\n|\Z)")
-_LONE_PREFIX = re.compile(r"[ \t]*(?:-|(?:export|ENV)(?=[ \t]))?[ \t]*")
+_LONE_PREFIX = re.compile(r"[ \t]*(?:-|(?:export|ENV)(?=[ \t])|Environment=)?[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)

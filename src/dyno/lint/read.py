@@ -134,8 +134,9 @@ def _yaml(source: Source, known: Collection[str]) -> list[Configuration]:
     try:
         roots = [root for root in documents(source.text) if root is not None]
     except (YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise InputError(f"is not YAML ({problem}); correct it first") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"is not YAML ({' '.join(problem.split())[:200]}{where}); correct it first") from error
     containers = read_compose(source, roots)
     return containers or read_engine_yaml(source, roots, known)
 

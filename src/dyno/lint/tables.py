@@ -177,7 +177,7 @@ ON_BY_DEFAULT: Mapping[str, str] = {  # their default is None, and the engine ma
     "async_scheduling": "0.14.0",
 }
 
-NEVER_IN_V1 = ("max_num_partial_prefills", "max_long_partial_prefills")
+NEVER_IN_V1 = ("max_num_partial_prefills", "max_long_partial_prefills", "logits_processor_pattern")
 V0_ONLY: Mapping[str, str] = {  # until before that release it made the V1 engine give way to V0
     "num_scheduler_steps": "0.10.1",
     **dict.fromkeys(("preemption_mode", "disable_async_output_proc", "scheduler_delay_factor", *NEVER_IN_V1), "0.11.0"),
@@ -194,6 +194,9 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 CHOICES: Mapping[str, tuple[str, ...]] = {"optimization_level": ("0", "1", "2", "3")}
 OBJECTS = ("hf_overrides", "override_pooler_config")  # text for the parser, JSON for what reads it
 
+# Lists that the parser takes as one word with commas, too, and the class behind it does not since that release.
+APART: Mapping[str, str] = {"collect_detailed_traces": "0.10.2"}
+
 # A list that is looked into only with another flag.
 LOOKED_UP_WITH: Mapping[str, str] = {"tool_call_parser": "enable_auto_tool_choice"}
 
@@ -204,6 +207,14 @@ SPECULATIVE: Mapping[str, str] = {
     "speculative_draft_tensor_parallel_size": "draft_tensor_parallel_size",
     "ngram_prompt_lookup_min": "prompt_lookup_min", "speculative_max_model_len": "max_model_len",
     "speculative_disable_by_batch_size": "disable_by_batch_size", "spec_decoding_acceptance_method": "",
+}  # fmt: skip
+
+# Methods of quantization that are refused since 0.14 unless they are allowed, and the release that has them no longer.
+LEAVING: Mapping[str, str] = {
+    **dict.fromkeys(("deepspeedfp", "hqq", "auto-round", "rtn"), "0.15.0"),
+    **dict.fromkeys(("bitblas", "gptq_marlin_24", "gptq_bitblas", "ipex"), "0.16.0"), "ptpc_fp8": "0.19.0",
+    **dict.fromkeys(("experts_int8", "petit_nvfp4"), "0.20.0"), "tpu_int8": "0.23.0", "fbgemm_fp8": "99",
+    "fp_quant": "99",
 }  # fmt: skip
 
 LEAST_CAPABILITY: Mapping[str, tuple[int, int]] = {

@@ -15,7 +15,9 @@ _OFF: tuple[Value, ...] = (None, False, 0, "none", "None")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`name` is refused unless one of `others` is given: as one of `values`, or as a number of at least `least`."""
+    """`name` is refused unless one of `others` is given: as one of `values`, or as a number of at least `least`.
+
+    One of the others may be a variable that has to be on."""
 
     name: str
     others: tuple[str, ...]
@@ -24,10 +26,12 @@ class Need:
     since: str = _ALWAYS
     until: str | None = None
     off: tuple[Value, ...] = _OFF  # values of `name` that ask for nothing
+    unless: str | None = None  # given, it is not looked at
 
 
 _SPECULATION = ("speculative_config", "spec_model", "spec_method", "spec_tokens")
 _OUTPUTS = "structured_outputs_config"
+_SPLIT_BATCHES = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # ROCm has others
 
 NEEDS: tuple[Need, ...] = (
     Need("enable_auto_tool_choice", ("tool_call_parser",)),
@@ -36,9 +40,19 @@ NEEDS: tuple[Need, ...] = (
     Need("per_request_spec_decode_metrics", _SPECULATION),
     Need("ray_workers_use_nsight", ("distributed_executor_backend",), ("ray",)),
     Need("mamba_ssu_algorithm", ("mamba_backend",), ("flashinfer",)),
+    Need("dcp_comm_backend", ("decode_context_parallel_size",), least=2, until="0.29.0", off=(None, "ag_rs")),
+    Need("offload_backend", ("offload_group_size",), least=1, off=(None, "auto", "uva")),
+    Need("enable_mamba_cache_stochastic_rounding", ("mamba_ssm_cache_dtype",), ("float16",)),
+    Need("profiler_config.capture_torch_profiler", ("profiler_config.profiler",), ("torch",)),
+    Need("profiler_config.torch_profiler_dir", ("profiler_config.profiler",), ("torch",)),
+    Need("reasoning_config", ("reasoning_parser",), since="0.21.0", until="0.28.0"),
+    Need("grpc_port", ("VLLM_USE_RUST_FRONTEND",)),
     Need("numa_bind_nodes", ("numa_bind",)),
     Need("numa_bind_cpus", ("numa_bind",)),
     Need("enable_eplb", ("enable_expert_parallel",), since="0.9.2"),
+    Need("enable_elastic_ep", ("enable_eplb",)),
+    Need("ubatch_size", ("all2all_backend",), _SPLIT_BATCHES, off=(None, 0, 1)),
+    Need("enable_dbo", ("all2all_backend",), _SPLIT_BATCHES),
     Need("num_redundant_experts", ("enable_eplb",)),
     Need("eplb_config.num_redundant_experts", ("enable_eplb",)),
     Need("data_parallel_multi_port_external_lb", ("data_parallel_size",), least=2),
@@ -48,7 +62,8 @@ NEEDS: tuple[Need, ...] = (
     Need("data_parallel_hybrid_lb", ("data_parallel_size_local", "data_parallel_start_rank")),
     Need("enable_fault_tolerance", ("data_parallel_external_lb", "data_parallel_rank")),
     Need("kv_offloading_backend", ("kv_offloading_size",), since="0.11.1", until="0.14.0"),
-    Need("kv_transfer_config", ("kv_transfer_config.kv_connector",), since="0.11.1"),
+    Need("kv_transfer_config", ("kv_transfer_config.kv_connector",), since="0.22.0",
+         unless="disable_hybrid_kv_cache_manager"),
     Need("kv_transfer_config.kv_connector", ("kv_transfer_config.kv_role",)),
     Need("ec_transfer_config.ec_connector", ("ec_transfer_config.ec_role",)),
     Need(f"{_OUTPUTS}.disable_any_whitespace", (f"{_OUTPUTS}.backend",), ("xgrammar", "guidance")),
@@ -81,4 +96,6 @@ RELATIONS: tuple[tuple[str, str, int | None], ...] = (
     ("long_prefill_token_threshold", "max_model_len", None),
     ("data_parallel_size_local", "data_parallel_size", 1),
     ("max_loras", "max_cpu_loras", None),
+    ("max_long_partial_prefills", "max_num_partial_prefills", 1),
+    ("offload_num_in_group", "offload_group_size", None),
 )

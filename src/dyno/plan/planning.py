@@ -63,7 +63,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
               for name, change in _changes(question)]  # fmt: skip
     asked, others = _under_load(question, asked, others)
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
-    return Plan(model, question.card, question.host, (asked, *others), _largest(question), offload, cells,
+    return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
                 len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
 
 
@@ -111,7 +111,8 @@ def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
     taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
-    reasons += [f"limit {limit.name} {format_bytes(limit.bound)}: {format_bytes(taken[limit.name])} would be in use"
+    reasons += [f"limit {limit.name} {format_bytes(limit.bound)}: {format_bytes(taken[limit.name])} would be in use, "
+                f"{format_bytes(taken[limit.name] - limit.bound)} too much"
                 for limit in question.limits if taken.get(limit.name, 0) > limit.bound]  # fmt: skip
     return Candidate(name, args, setup, memory, tuple(reasons))
 
@@ -139,8 +140,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     return found
 
 
-def _largest(question: Question) -> Largest:
-    """By bisection over the same predictions."""
+def _largest(question: Question, asked: Candidate) -> Largest:
+    """By bisection over the same predictions; sequences of the length that was asked for, else of the longest."""
 
     def fits(**changes: FlagValue) -> bool:
         args = question.args.overlay(EngineArgs(question.args.model, tuple(changes.items())))
@@ -149,12 +150,10 @@ def _largest(question: Question) -> Largest:
     def sequences(number: int) -> bool:
         batched = dict(question.args.flags).get("max_num_batched_tokens")
         room = {} if isinstance(batched, int) and batched >= number else {"max_num_batched_tokens": max(2048, number)}
-        return fits(max_num_seqs=number, **room)
+        return fits(max_num_seqs=number, max_model_len=min(longest, asked.setup.max_model_len), **room)
 
-    return Largest(
-        kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings),
-        kv_cache.largest(sequences, MOST_SEQUENCES),
-    )
+    longest = kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings)
+    return Largest(longest, kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0)
 
 
 def _grid(asked: Candidate) -> tuple[Cell, ...]:

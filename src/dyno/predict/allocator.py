@@ -32,6 +32,11 @@ class Allocator:
         """What the card has given away."""
         return sum(self.segments) + _ROUND * ceil(self.small_bytes / _ROUND)
 
+    @property
+    def stranded_bytes(self) -> int:
+        """What is free in segments that cannot be given back, as something still lies in them."""
+        return sum(size for size, segment, _ in self.free if size < self.segments[segment])
+
     def take(self, nbytes: float) -> Block:
         """A block of so many bytes, of a new segment where none that is free will do."""
         size = _BLOCK * ceil(nbytes / _BLOCK)

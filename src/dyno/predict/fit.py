@@ -10,7 +10,8 @@ from dyno.predict.graphs import graph_bytes, graph_features, pools_bytes
 from dyno.predict.terms import Boot, kept_off, other_off, own_spread
 
 # Nothing is surer than this of a model that was not seen.
-_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 4 * MIB, 20 * MIB, 0.06
+_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 3 * MIB, 20 * MIB, 0.06  # vLLM tells GiB to two decimals
+_NORMAL = 1.4826  # standard deviations in the middle distance from the centre
 _KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
@@ -24,7 +25,7 @@ def fit(boots: Sequence[tuple[str, Boot]], known: Constants = UNSEEN) -> Constan
     models = _by_model([boot for _, boot in boots])
     found = _graphs(models, known)
     offs = _of_models(models, lambda boot: other_off(boot, found))
-    other, scatter = _centre(offs, found.other_off, _LEAST_OTHER)
+    other, scatter = _centre(offs, found.other_off, _LEAST_OTHER)[0], _scatter(offs, found.other_off)
     explained = fmean(own_spread(boots[0].setup) ** 2 for boots in models)  # weights and peaks are off by that already
     other_off_ = sqrt(max(_LEAST_OTHER**2, scatter**2 - explained))
     found = replace(found, other=found.other + other, other_off=other_off_)
@@ -52,6 +53,14 @@ def _centre(offs: Sequence[float], unknown: float, least: float) -> tuple[float,
         return (offs[0] if offs else 0.0), unknown
     centre = median(offs)
     return centre, max(least, sqrt(fmean((off - centre) ** 2 for off in offs) * (1 + 1 / len(offs))))
+
+
+def _scatter(offs: Sequence[float], unknown: float) -> float:
+    """The same by the middle distance: one model that is off does not widen the interval of all."""
+    if len(offs) < 2:
+        return unknown
+    centre = median(offs)
+    return _NORMAL * median(abs(off - centre) for off in offs) * sqrt(1 + 1 / len(offs))
 
 
 def _graphs(models: Sequence[Sequence[Boot]], known: Constants) -> Constants:

@@ -35,7 +35,9 @@ def pools_bytes(setup: Setup) -> int:
     if not setup.graphs or not setup.capture_sizes:
         return 0
     pool = Allocator()
-    for nbytes in (workspace_bytes(setup), *passing_bytes(setup, max(setup.capture_sizes))):
+    how = setup.model.quantized
+    quantized = setup.online or (how and "mlp" in how.roles)  # such layers are no products of cuBLAS
+    for nbytes in (0 if quantized else workspace_bytes(setup), *passing_bytes(setup, max(setup.capture_sizes))):
         pool.take(nbytes)
     return 2 * pool.reserved_bytes
 

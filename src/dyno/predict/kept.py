@@ -17,10 +17,12 @@ from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB
 from dyno.predict.graphs import split_bytes
 from dyno.predict.setup import Setup
+from dyno.predict.weights import stranded_bytes
 
 _BYTES = 2  # of an activation, and of a logit
 _CHUNK = 1024  # prompt tokens whose logits are made at once
 _SEQUENCE_BYTES = 17 * 1024  # tables of forbidden and of biased tokens, for every sequence
+_FP8_CACHE = 32 * MIB  # measured twice; whose it is was not found
 _FLASHINFER_WORKSPACE = 394 * MIB  # VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE
 
 
@@ -32,7 +34,8 @@ def kept_bytes(setup: Setup) -> int:
         _sample(pool, setup)
     else:
         _sample_in_32_bits(pool, setup)
-    return pool.reserved_bytes + _held(setup)
+    cache = _FP8_CACHE if setup.kv_dtype.startswith("fp8") else 0
+    return pool.reserved_bytes + _held(setup) + stranded_bytes(setup) + cache
 
 
 def _held(setup: Setup) -> int:

@@ -29,6 +29,14 @@ class _Tensors:
     full_bytes: float = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Torch's allocator once loading has given back what it no longer needs."""
+
+    allocated_bytes: int
+    stranded_bytes: int
+
+
 def allocated(nbytes: float) -> int:
     """What one tensor of so many bytes is counted as in torch's allocated memory."""
     return Allocator().take(nbytes)[0]
@@ -38,11 +46,16 @@ def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
     described = sum(group.count * tensor_bytes(setup, group) for group in setup.model.weights)
     more = _stored_bytes(setup) - described if setup.model.stored and not setup.online else 0
-    return round(_loaded_bytes(setup) + more + _expanding_bytes(setup))
+    return round(_loaded(setup).allocated_bytes + more + _expanding_bytes(setup))
 
 
-def _loaded_bytes(setup: Setup) -> int:
-    """Torch's allocated bytes by the model's shape, once loading has given back what it no longer needs."""
+def stranded_bytes(setup: Setup) -> int:
+    """What loading leaves free between the weights, where only small tensors will ever go."""
+    return _loaded(setup).stranded_bytes
+
+
+def _loaded(setup: Setup) -> _Loaded:
+    """By the model's shape."""
     tensors = tuple(tensors for group in setup.model.weights for tensors in _tensors(setup, group))
     workspace = _DEEP_GEMM if _deep_gemm(setup) else 0
     limit = _MAX_SPLIT if setup.release >= _LIMITED_SINCE else None
@@ -61,7 +74,7 @@ def _tensors(setup: Setup, group: Weights) -> Iterator[_Tensors]:
 @lru_cache(maxsize=256)
 def _load(
     tensors: tuple[_Tensors, ...], depth: int, tables: tuple[float, ...], workspace: int, max_split: int | None
-) -> int:
+) -> _Loaded:
     pool = Allocator(max_split)
     pool.take(workspace)
     turned = False
@@ -77,7 +90,7 @@ def _load(
             full = pool.take(one.full_bytes)
             pool.take(one.nbytes)
             pool.give(full)
-    return pool.allocated_bytes
+    return _Loaded(pool.allocated_bytes, pool.stranded_bytes)
 
 
 def _in_order(tensors: tuple[_Tensors, ...], depth: int) -> Iterator[_Tensors]:

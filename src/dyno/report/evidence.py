@@ -108,7 +108,7 @@ def read_evidence(folder: Path, outcome: Outcome) -> Evidence:
 
 def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     mine = [step for step in outcome.steps if step.candidate == name and step.state == "complete" and step.raw]
-    loads = [step for step in mine if step.scenario == "throughput"]
+    loads = reader.here(name, [step for step in mine if step.scenario == "throughput"])
     loads = [step for step in loads if step.phase == "confirm"] or loads
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
@@ -128,6 +128,14 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.missing: list[str] = []
+
+    def here(self, name: str, steps: Sequence[Step]) -> list[Step]:
+        """Those of the steps whose raw records came along; a study that was packed may have left some behind."""
+        found = [step for step in steps if (self._folder / step.raw[0]).parent.is_dir()]
+        if len(found) < len(steps):
+            self.missing.append(f"Raw records of {len(steps) - len(found)} of {name}'s {len(steps)} launches are not "
+                                "in this folder; its charts are of the others.")  # fmt: skip
+        return found
 
     def timeline(self, step: Step | None) -> Timeline | None:
         """The load of the test's own name over time."""
@@ -170,7 +178,7 @@ class _Reader:
             return None
 
     def _miss(self, step: Step, error: Exception) -> None:
-        why = "; ".join(str(error).splitlines())
+        why = "; ".join(str(error).splitlines()).replace(f"{self._folder}/", "")
         told = f"What {step.candidate}'s {step.scenario} (launch {step.launch}) kept cannot be read: {why}"
         self.missing += [told] if told not in self.missing else []
 

@@ -23,7 +23,8 @@ _LATENCIES = {
 
 def charts(outcome: Outcome) -> tuple[Chart, ...]:
     """Ratios to the baseline and the pairs of the verdicts; then every launch's throughput, latencies and objective."""
-    verdicts = outcome.verdicts or ((outcome.verdict,) if outcome.verdict else ())
+    means = tuple(each for each in outcome.confirmed if each.metric == outcome.objective.name)
+    verdicts = outcome.verdicts or means or ((outcome.verdict,) if outcome.verdict else ())
     wanted = {("throughput", "output_throughput"): ("Throughput", "tok/s, more is better")}
     for name, title in _LATENCIES.items():
         wanted["throughput", name] = (title, "ms, less is better")
@@ -73,14 +74,14 @@ def _ratios(outcome: Outcome, verdicts: Sequence[Comparison]) -> Chart | None:
     layout["shapes"] = [_equal()]
     layout["xaxis"]["range"] = _reach([ratio for _, ratio in points], shown)
     better = "right" if objective.higher_is_better else "left"
-    caption = (f"Ratio of {objective.name}, further {better} is better. Screening: one launch against the baseline's "
-               "of its block. Confirmation: two fresh launches, one of either.")  # fmt: skip
+    mean = ", in geometric mean over the workloads" if len(outcome.loads) > 1 else ""
+    caption = (f"Ratio of {objective.name}{mean}, further {better} is better. Screening: one launch against the "
+               "baseline's of its block. Confirmation: two fresh launches, one of either.")  # fmt: skip
     return Chart("Every launch against the baseline", caption, {"data": traces, "layout": layout})
 
 
 def _screened(outcome: Outcome) -> list[tuple[Step, float]]:
-    steps = [(step, value) for step in outcome.steps if step.phase == "screen" and step.scenario == "throughput"
-             and (value := objective_of(step, outcome.objective))]  # fmt: skip
+    steps = [(step, value) for step, value in _objectives(outcome, outcome.objective) if step.phase == "screen"]
     base: dict[int, list[float]] = {}
     for step, value in steps:
         if step.candidate == outcome.rows[0].candidate.name:
@@ -89,21 +90,32 @@ def _screened(outcome: Outcome) -> list[tuple[Step, float]]:
 
 
 def _paired(outcome: Outcome, objective: Objective) -> list[tuple[Step, float]]:
-    """The candidate's launch of every whole pair, with its ratio to the baseline's; pairs in order."""
-    pairs: dict[tuple[int, int], dict[str, tuple[Step, float]]] = {}
-    for step in outcome.steps:
-        value = objective_of(step, objective)
-        if step.pair is not None and step.scenario == "throughput" and value is not None:
-            pairs.setdefault((step.pair, step.block), {})[step.candidate] = (step, value)
+    """The candidates' launches of every round, with their ratios to the baseline's; rounds in order."""
+    rounds: dict[tuple[int, int], dict[str, tuple[Step, float]]] = {}
+    for step, value in _objectives(outcome, objective):
+        if step.pair is not None:
+            rounds.setdefault((step.pair, step.block), {})[step.candidate] = (step, value)
     baseline = outcome.rows[0].candidate.name
-    whole = [both for _, both in sorted(pairs.items()) if len(both) == 2 and baseline in both]
-    return [(step, value / both[baseline][1]) for both in whole
-            for name, (step, value) in both.items() if name != baseline]  # fmt: skip
+    return [(step, value / made[baseline][1]) for _, made in sorted(rounds.items()) if baseline in made
+            for name, (step, value) in made.items() if name != baseline]  # fmt: skip
+
+
+def _objectives(outcome: Outcome, objective: Objective) -> list[tuple[Step, float]]:
+    """The objective of every launch that took all loads, in geometric mean over them, beside the first load's step."""
+    loads = tuple(outcome.loads) or ("throughput",)
+    taken: dict[tuple[int, int], dict[str, tuple[Step, float]]] = {}
+    for step in outcome.steps:
+        value = objective_of(step, objective) if step.scenario in loads else None
+        if value is not None:
+            taken.setdefault((step.block, step.launch), {})[step.scenario] = (step, value)
+    whole = [each for each in taken.values() if len(each) == len(loads)]
+    return [(each[loads[0]][0], geometric_mean([value for _, value in each.values()])) for each in whole]
 
 
 def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
     """The ratio of every pair of launches in one metric, with the interval of their mean."""
-    ratios = [ratio for _, ratio in _paired(outcome, Objective(verdict.metric))]
+    ratios = [ratio for step, ratio in _paired(outcome, Objective(verdict.metric))
+              if step.candidate == verdict.candidate]  # fmt: skip
     if verdict.ratio is None or not ratios:
         return None
     names = [f"pair {place + 1}" for place in range(len(ratios))] + ["mean, interval"]
@@ -118,7 +130,8 @@ def _pairs(outcome: Outcome, verdict: Comparison) -> Chart | None:
     early = f" The verdict is that of the first {verdict.pairs} pairs." * (verdict.pairs < len(ratios))
     caption = (f"{verdict.metric}, {verdict.candidate} / {verdict.baseline}: each point is two fresh launches, one of "
                f"either. The grey band, ±{verdict.margin * 100:g}%, is too little to matter.{early}")  # fmt: skip
-    return Chart(f"Pair by pair: {verdict.metric}", caption,
+    whose = f"{verdict.candidate}, " if len(outcome.confirmed) > 1 else ""
+    return Chart(f"Pair by pair: {whose}{verdict.metric}", caption,
                  {"data": [points, _interval(verdict, len(ratios))], "layout": layout})  # fmt: skip
 
 

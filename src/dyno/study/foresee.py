@@ -86,11 +86,11 @@ def _foreseen(candidate: Candidate, question: Question, spec: StudySpec) -> Fore
 
 
 def _rejected(made: Planned, host: Host) -> tuple[str, ...]:
-    """Reasons of what does not fit even if the plan errs to its disadvantage."""
+    """Reasons of what does not fit even if the plan errs to its disadvantage, by twice what it says it may."""
     memory = made.memory
-    most = max(memory.high_bytes, memory.high_bytes + memory.warm_kv_cache_bytes - memory.kv_cache_bytes)
+    most = max(memory.kv_cache_bytes, memory.warm_kv_cache_bytes) + 2 * (memory.high_bytes - memory.kv_cache_bytes)
     kind = replace(memory, kv_cache_bytes=most,
-                   device_used_bytes=memory.device_used_bytes - memory.device_spread_bytes)  # fmt: skip
+                   device_used_bytes=memory.device_used_bytes - 2 * memory.device_spread_bytes)  # fmt: skip
     return lacking(made.setup, memory, host) if lacking(made.setup, kind, host) else ()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dyno.bench.audit import PhysicalBounds, card_reasons, host_reasons
+from dyno.bench.audit import WANTS_QUIET, PhysicalBounds, card_reasons, host_reasons
 from dyno.bench.raw import save_samples, save_void
 from dyno.bench.record import ScenarioResult, Search, Target
 from dyno.bench.run import Run
@@ -157,7 +157,8 @@ class Launch:
         if not self.session.spec.shared_host:
             return reasons
         for reason in reasons if test in self.session.spec.loads else ():
-            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {reason}.", now()))
+            told = reason.removesuffix(WANTS_QUIET)
+            append(self.session.folder, NoteLine(f"Launch {self.plan.launch}, {test}: {told}.", now()))
         return ()
 
     def run(self, engine: EngineProcess, facts: StartFacts, test: str,

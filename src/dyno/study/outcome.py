@@ -95,7 +95,7 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         steps=journal.steps,
         verdict=verdict,
         recommended=recommended,
-        also_fast=_also_fast(rows, recommended, spec),
+        also_fast=_also_fast(rows, recommended, of_rounds, spec),
         notes=journal.notes,
         verdicts=verdicts,
         decision=_decision(rows, spec),
@@ -251,7 +251,9 @@ def _why_baseline(rows: Sequence[Row], verdict: Comparison | None) -> str:
     return f"The best candidate of the screening, {verdict.candidate}, {tested}."
 
 
-def _also_fast(rows: Sequence[Row], recommended: Recommendation | None, spec: StudySpec) -> Recommendation | None:
+def _also_fast(
+    rows: Sequence[Row], recommended: Recommendation | None, verdicts: Sequence[Comparison], spec: StudySpec
+) -> Recommendation | None:
     """A faster one that may change the output, or, beside one that is recommended, the best that does not."""
     if recommended is None:
         return None
@@ -264,4 +266,7 @@ def _also_fast(rows: Sequence[Row], recommended: Recommendation | None, spec: St
         return Recommendation(best.candidate, "The best of those that leave the output unchanged, by screening.")
     if (best.ratio > (chosen.ratio or 1.0)) is not spec.objective.higher_is_better:
         return None
-    return Recommendation(best.candidate, "Screens faster, but can change the output: accuracy not tested.")
+    known = any(each.answer == "better" and each.candidate == best.candidate.name
+                and each.metric == spec.objective.name for each in verdicts)  # fmt: skip
+    faster = "It is faster" if known else "Screens faster"
+    return Recommendation(best.candidate, f"{faster}, but can change the output: accuracy not tested.")

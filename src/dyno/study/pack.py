@@ -17,6 +17,8 @@ def pack(
 ) -> tuple[str, ...]:
     """Write the study to one `.tar.gz`, the raw records of its newest launches first as far as `most_raw_bytes` goes.
 
+    What a test found in many loads, such as the curve of a search, comes before the records of single requests.
+
     `wanted` are folders under raw, where only some are to be kept. Returns what was left out. The same study makes the
     same bytes. InputError when there is no study, or no room.
     """
@@ -51,6 +53,7 @@ def unpack(file: Path) -> Path:
 
 def _chosen(folder: Path, most_raw_bytes: int, wanted: Collection[str] | None) -> tuple[list[Path], list[Path]]:
     raw = sorted((path for path in (folder / "raw").rglob("*") if path.is_file()), reverse=True)
+    raw.sort(key=lambda path: path.suffix != ".json")  # what was found in many loads, and small
     kept, left_out, room = list[Path](), list[Path](), most_raw_bytes
     for path in raw:  # launch numbers lead their names
         fits = (size := path.stat().st_size) <= room and (wanted is None or path.parent.name in wanted)

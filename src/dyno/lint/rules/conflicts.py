@@ -1,16 +1,24 @@
 """Arguments that this release takes one by one and refuses together."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from math import prod
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
-from dyno.lint.source import UNKNOWN
+from dyno.lint.source import UNKNOWN, Value
 from dyno.lint.together import EXCLUDES, NEEDS, RELATIONS, Need
 from dyno.units import format_bytes
 
 RULES = Rules()
 _CONFIG = "vllm/config of 0.32.0"
 _ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+_CARDS_ONLY: Mapping[str, tuple[str, tuple[Value, ...]]] = {  # since when the CPU engine refuses which values
+    **dict.fromkeys(("enable_sleep_mode", "enable_cumem_allocator", "enable_eplb", "enable_trace_replay",
+                     "enable_batch_sharded_sampling", "return_sampling_mask"), ("0.0.0", (True,))),
+    "enable_return_routed_experts": ("0.31.0", (True,)),
+    "kda_prefill_backend": ("0.0.0", ("flashkda", "fused")),
+}  # fmt: skip
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _FP8_WEIGHTS = ("fp8", "modelopt", "quark", "fbgemm_fp8")
 
 
@@ -96,11 +104,13 @@ def host_shm(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN406", "error", "Not on the CPU", "vllm/config/model.py; vllm/platforms/cpu.py")
 def not_on_cpu(case: Case) -> Iterator[Hit]:
-    """Sleep mode needs CUDA's virtual memory; the CPU engine ends with "Sleep mode is not supported on current
-    platform"."""
-    item = case.item("enable_sleep_mode")
-    if item and case.platform == "cpu" and case.value("enable_sleep_mode") is True:
-        yield Hit(item, f"{item.written}: the CPU engine has no sleep mode", "leave it out", Change(item))
+    """Sleep mode and its allocator need CUDA's virtual memory, experts are balanced on cards only; the CPU engine
+    ends with "... is not supported on current platform"."""
+    for name, (since, refused) in _CARDS_ONLY.items() if case.platform == "cpu" else ():
+        item, value = case.item(name), case.value(name)
+        if item and case.flag(item) and value in refused and case.known.since(since):
+            what = item.written if value is True else f"{item.written} {value}"
+            yield Hit(item, f"{what}: the CPU engine does not have it", "leave it out", Change(item))
 
 
 @RULES.rule("DYN407", "warning", "No metrics", "vllm/v1/metrics/loggers.py")
@@ -134,12 +144,19 @@ def requires(case: Case) -> Iterator[Hit]:
             continue
         if not case.known.since(need.since) or (need.until and case.known.since(need.until)):
             continue
+        if need.unless and case.item(need.unless):
+            continue
+        if not any(case.known.flag(other.partition(".")[0]) or other.isupper() for other in need.others):
+            continue
         if not any(_satisfied(case, need, other) for other in need.others):
             named = " or ".join(_named(need, other) for other in need.others)
             yield Hit(item, f"{item.written}{_key(need.name)} needs {named}", f"give {named}, or leave it out")
 
 
 def _satisfied(case: Case, need: Need, other: str) -> bool:
+    if other.isupper():
+        variable = case.variables.get(other)
+        return variable is not None and variable.value not in ("", "0")
     value = case.value(other)
     if value is UNKNOWN:
         return True
@@ -149,6 +166,8 @@ def _satisfied(case: Case, need: Need, other: str) -> bool:
 
 
 def _named(need: Need, other: str) -> str:
+    if other.isupper():
+        return f"{other}=1"
     what = "or".join(f" {value} " for value in need.values).rstrip() if need.values else ""
     least = f" {need.least} or more" if need.least is not None else ""
     flag, dot, key = other.partition(".")
@@ -181,8 +200,10 @@ def relations(case: Case) -> Iterator[Hit]:
     for low, high, default in RELATIONS:
         item, other = case.item(low), case.item(high)
         small, large = case.value(low), case.value(high) if other else default
+        if item is None or (flag := case.flag(item)) is None or not case.is_built(flag):
+            continue
         numbers = isinstance(small, int) and isinstance(large, int) and not isinstance(small, bool)
-        if item and numbers and small > large:  # type: ignore[operator]
+        if numbers and small > large:  # type: ignore[operator]
             yield Hit(
                 item,
                 f"{item.written} {small} is more than {high} {large}",
@@ -193,7 +214,7 @@ def relations(case: Case) -> Iterator[Hit]:
 @RULES.rule("DYN412", "error", "Prompts longer than a batch", "vllm/config/scheduler.py: verify_max_model_len")
 def batch_and_length(case: Case) -> Iterator[Hit]:
     """Without chunked prefill a prompt has to fit into one batch: max_num_batched_tokens must not be less than
-    max_model_len."""
+    max_model_len. The V1 engine before 0.11 splits prompts whatever is asked."""
     item, batch, length = (
         case.item("max_num_batched_tokens"),
         case.value("max_num_batched_tokens"),
@@ -201,6 +222,7 @@ def batch_and_length(case: Case) -> Iterator[Hit]:
     )
     if (
         item
+        and case.known.since("0.11.0")
         and case.value("enable_chunked_prefill") is False
         and isinstance(batch, int)
         and isinstance(length, int)
@@ -239,6 +261,18 @@ def context_parallel(case: Case) -> Iterator[Hit]:
     if isinstance(size, int) and size > 0 and isinstance(ranks, int) and ranks % size:
         yield Hit(item, f"{item.written} {size}: tensor_parallel_size {ranks} is not divisible by it",
                   "choose a divisor, or raise --tensor-parallel-size")  # fmt: skip
+
+
+@RULES.rule("DYN419", "error", "Ranks that the nodes cannot share", "vllm/engine/arg_utils.py: world_size % nnodes")
+def nodes(case: Case) -> Iterator[Hit]:
+    """The ranks of tensor, pipeline and data parallelism are shared out evenly among the nodes."""
+    item, count = case.item("nnodes"), case.value("nnodes")
+    sizes = [case.value(name) if case.item(name) else 1 for name in _PARALLEL]
+    if item is None or not case.closed or not isinstance(count, int) or count < 2:
+        return
+    if all(isinstance(size, int) for size in sizes) and prod(sizes) % count:  # type: ignore[arg-type]
+        yield Hit(item, f"{item.written} {count}: {prod(sizes)} ranks are not divisible by it",  # type: ignore[arg-type]
+                  "raise --tensor-parallel-size or --pipeline-parallel-size")  # fmt: skip
 
 
 @RULES.rule("DYN416", "error", "Length of nothing", "vllm/config/model.py: max_model_len")

@@ -8,6 +8,7 @@ from dyno.lint.source import UNKNOWN, Item
 from dyno.lint.tables import IGNORED, NEVER_IN_V1, ON_BY_DEFAULT, V0_ONLY
 
 RULES = Rules()
+_SPLIT_BEYOND = 32768  # tokens of a model, for the V0 engine
 
 
 @RULES.rule("DYN301", "warning", "Accepted and ignored", "vllm/v1 of each release: nothing reads it")
@@ -67,6 +68,20 @@ def v1_refuses(case: Case) -> Iterator[Hit]:
         elif item.name in NEVER_IN_V1 and case.known.since("0.11.0") and _is_changed(case, item):
             yield Hit(item, f"{item.written}: the V1 engine, the only one since 0.11, does not have it", "leave it out",
                       Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN305", "error", "Partial prefills need chunks", "vllm/config/__init__.py of 0.10: SchedulerConfig")
+def partial_prefills(case: Case) -> Iterator[Hit]:
+    """The V0 engine, which this flag asks for, splits prompts by itself only of models longer than 32,768 tokens, and
+    never on a CPU; else vLLM ends with "Chunked prefill must be enabled to set max_num_partial_prefills > 1"."""
+    item, count = case.item("max_num_partial_prefills"), case.value("max_num_partial_prefills")
+    if item is None or not isinstance(count, int) or count < 2 or not case.closed or case.known.since("0.11.0"):
+        return
+    length = case.value("max_model_len") or (case.model.max_model_len if case.model else None)
+    is_short = case.platform == "cpu" or (isinstance(length, int) and length <= _SPLIT_BEYOND)
+    if is_short and not case.is_on("enable_chunked_prefill"):
+        yield Hit(item, f"{item.written} {count} needs --enable-chunked-prefill", "give it, or leave this out",
+                  Change(item))  # fmt: skip
 
 
 def _gives_up_v1(case: Case, item: Item, until: str) -> bool:

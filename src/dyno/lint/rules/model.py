@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
-from dyno.lint.tables import FIRST_RELEASE, NATIVE
+from dyno.lint.tables import FIRST_RELEASE, LEAVING, NATIVE
 
 RULES = Rules()
+_ALLOWED = "allow_deprecated_quantization"
 _ONLINE_UNTIL = "0.31.0"
 _ONLINE_FP8 = "fp8_per_tensor"
 _MADE_BEFOREHAND = ("awq", "gptq", "compressed-tensors", "modelopt", "quark", "fbgemm_fp8")
@@ -76,12 +77,31 @@ def other_method(case: Case) -> Iterator[Hit]:
     if item is None or case.model is None or not isinstance(asked, str):
         return
     has, model = case.model.quantization, case.model.name
+    if case.platform == "cpu" and has and asked != has and asked.endswith("_marlin"):
+        yield Hit(item, f"{item.written} {asked}: its kernels are CUDA's, and {model} is quantized with {has}",
+                  "leave it out: vLLM reads the method from the checkpoint", Change(item))  # fmt: skip
+        return
     if has and _family(asked) != _family(has):
         yield Hit(item, f"{item.written} {asked}: {model} is quantized with {has}",
                   "leave it out: vLLM reads the method from the checkpoint", Change(item))  # fmt: skip
     elif has is None and _family(asked) in _MADE_BEFOREHAND:
         yield Hit(item, f"{item.written} {asked}: {model} is not quantized",
                   "name a quantized checkpoint, or leave it out", Change(item))  # fmt: skip
+
+
+@RULES.rule("DYN519", "error", "Quantization on its way out", "vllm/model_executor/layers/quantization/__init__.py")
+def deprecated_method(case: Case) -> Iterator[Hit]:
+    """Since 0.14 a method that is to go is refused, also where only the checkpoint names it, unless
+    --allow-deprecated-quantization says that this is known."""
+    asked = case.value("quantization")
+    method = asked if isinstance(asked, str) else case.model.quantization if case.model else None
+    until = LEAVING.get(method or "")
+    if until is None or not case.known.since("0.14.0") or case.known.since(until) or not case.closed:
+        return
+    items = [item for item in case.items if item.kind == "positional" or item.name == "model"]
+    if (item := case.item("quantization") or next(iter(items), None)) and not case.is_on(_ALLOWED):
+        yield Hit(item, f"vLLM {case.known.version} refuses {method} unless it is told that the method is to go",
+                  "give --allow-deprecated-quantization, and look for a checkpoint of another kind")  # fmt: skip
 
 
 @RULES.rule("DYN515", "warning", "Remote code for a model that needs none", "vllm/model_executor/models/registry.py")

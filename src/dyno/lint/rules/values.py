@@ -8,7 +8,7 @@ from dyno.errors import nearest
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
 from dyno.lint.diff import in_words
 from dyno.lint.source import UNKNOWN, Item, Value
-from dyno.lint.tables import CHOICES, LOOKED_UP_WITH, OBJECTS, SYNONYMS
+from dyno.lint.tables import APART, CHOICES, LOOKED_UP_WITH, OBJECTS, SYNONYMS
 
 RULES = Rules()
 
@@ -20,7 +20,10 @@ def not_a_choice(case: Case) -> Iterator[Hit]:
     """The flag takes only the values of a list, which differs from release to release."""
     for item, flag, text in _texts(case):
         choices = flag.choices or CHOICES.get(item.name, ())
-        if choices and text not in choices and text not in flag.words and _of_type(flag, text):
+        if item.name in APART and "," in text and text in choices and case.known.since(APART[item.name]):
+            yield Hit(item, f"{item.written} {text}: the parser takes it and the configuration refuses it",
+                      f"write the words apart: {text.replace(',', ' ')}")  # fmt: skip
+        elif choices and text not in choices and text not in flag.words and _of_type(flag, text):
             near = nearest(text, choices)
             better = next((word for word in SYNONYMS.get(item.name, {}).get(text, ()) if word in choices), None)
             remedy = f"write {better}" if better else f"choose one of {', '.join(choices)}"
@@ -111,12 +114,15 @@ def unknown_value(case: Case) -> Iterator[Hit]:
 
 @RULES.rule("DYN116", "error", "Number out of range", "Field(ge=..., le=...) of vllm/config")
 def out_of_range(case: Case) -> Iterator[Hit]:
-    """The configuration checks the number when it is built, and ends with a ValidationError."""
+    """The configuration checks the number when it is built, and ends with a ValidationError. Of a flag that is given
+    twice the last one counts; what is never built, as LoRA's settings without --enable-lora, is not checked."""
     for item in case.settings:
         flag, value = case.flag(item), case.typed(item)
         if (
             flag
             and flag.bounds
+            and item is case.item(item.name)
+            and case.is_built(flag)
             and isinstance(value, int | float)
             and not isinstance(value, bool)
             and not within(value, flag)
