@@ -36,6 +36,9 @@ def show(plan: Plan, load: str | None) -> None:
         console.print(Text(f"does not fit: {reason}", style="red"))
     if len(plan.candidates) > 1:
         console.print(_candidates(plan.candidates))
+        for each in plan.candidates[1:]:
+            if each.rejected:
+                console.print(Text(f"{each.name}: {each.rejected[0]}", style="red"))
     if plan.grid:
         console.print(_grid(plan.grid))
     if load is not None and asked.latency is not None:
@@ -125,14 +128,14 @@ def _offload(sized: Offload) -> str:
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
     loaded = any(each.latency for each in candidates)
     more = ("tokens/s", "ttft ms", "tpot ms") if loaded else ()
     for column in ("candidate", "KV tokens", "requests", "in use", *more, ""):
         table.add_column(column, justify="left" if column in ("candidate", "") else "right")
     for each in candidates:
         memory = each.memory
-        verdict = Text(each.rejected[0], style="red") if each.rejected else Text("fits", style="green")
+        verdict = Text("rejected", style="red") if each.rejected else Text("fits", style="green")
         speeds = _speeds(each.latency) if loaded else ()
         table.add_row(each.name, f"{memory.kv_cache_tokens:,}", f"{memory.max_concurrency:.2f}",
                       format_bytes(memory.device_used_bytes), *speeds, verdict)  # fmt: skip
