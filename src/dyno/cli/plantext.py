@@ -35,10 +35,7 @@ def show(plan: Plan, load: str | None) -> None:
     for reason in asked.rejected:
         console.print(Text(f"does not fit: {reason}", style="red"))
     if len(plan.candidates) > 1:
-        console.print(_candidates(plan.candidates))
-        for each in plan.candidates[1:]:
-            if each.rejected:
-                console.print(Text(f"{each.name}: {each.rejected[0]}", style="red"))
+        _show_candidates(console, plan.candidates)
     if plan.grid:
         console.print(_grid(plan.grid))
     if load is not None and asked.latency is not None:
@@ -125,6 +122,14 @@ def _offload(sized: Offload) -> str:
             f"{format_bytes(sized.ram_bytes)}: {format_bytes(sized.system_bytes)} for the system, "
             f"{format_bytes(sized.used_bytes)} in use by others, {format_bytes(sized.engine_bytes)} for the engine"
             f"{shm}; every 16 GiB hold {sized.step_tokens:,} tokens")  # fmt: skip
+
+
+def _show_candidates(console: Console, candidates: tuple[Candidate, ...]) -> None:
+    """As a table, and below it why some are rejected; why the first is has been said."""
+    console.print(_candidates(candidates))
+    for each in candidates[1:]:
+        if each.rejected:
+            console.print(Text(f"{each.name}: {each.rejected[0]}", style="red"))
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:
