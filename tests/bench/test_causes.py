@@ -16,8 +16,10 @@ from tests.hardware.test_sampler import write_process
 
 from dyno.bench import audit
 from dyno.bench.again import measured_again
+from dyno.bench.answer import Transcript
 from dyno.bench.audit import PhysicalBounds
-from dyno.bench.record import Target
+from dyno.bench.load import measure
+from dyno.bench.record import Load, Target
 from dyno.bench.server import Asked, bench_server
 from dyno.bench.shape import read_shape
 from dyno.engine.args import EngineArgs
@@ -117,6 +119,24 @@ class TestClient:
     def test_requests_that_are_sent_late(self, engine):
         void = self.late(engine, arrival="constant")
         assert any("ms late on average" in reason for reason in void), void
+
+
+class Thorough:
+    """Who looks at every answer for 20 ms, in which the first tokens of the next requests come."""
+
+    def see(self, _: Transcript) -> None:
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+
+    def enough(self) -> bool:
+        return False
+
+
+def test_first_tokens_that_come_while_the_client_is_busy_with_the_last_ones_void(engine):
+    target = Target(engine(), "m", token_ids=(100, 4000))
+    void = measure(target, Load(8, 48, 64, 8, seed=1), None, watch=Thorough()).void
+    assert any(reason.startswith("first tokens lay unread for ") for reason in void), void
 
 
 class Passing(Replay):

@@ -6,6 +6,7 @@ import pytest
 from handmade import judge, text
 
 from dyno.lint.case import ModelFacts
+from dyno.lint.fix import fix
 from dyno.lint.knowledge import known_release
 
 QWEN = ModelFacts("m", "Qwen3ForCausalLM", 40960, None, 16, 0)
@@ -82,6 +83,18 @@ def test_a_variable_may_be_what_is_needed():
     assert errors("--grpc-port 50051", "0.33.0", "VLLM_USE_RUST_FRONTEND=1") == NONE
 
 
+def test_the_model_as_a_flag_after_vllm_serve():
+    def codes(command: str, version: str) -> set[tuple[str, str]]:
+        known = known_release(version)
+        found = judge(known).findings(text(command, "a.sh", known))
+        return {(each.code, each.severity) for each in found if each.severity != "note"}
+
+    assert codes("vllm serve --model m", "0.10.2") == {("DYN712", "error")}
+    assert codes("vllm serve --model m", "0.14.1") == {("DYN709", "warning")}
+    assert codes("vllm serve --model=m", "0.10.2") == set()
+    assert codes("python -m vllm.entrypoints.openai.api_server --model m", "0.10.2") == set()
+
+
 def test_a_card_may_have_what_the_cpu_has_not():
     assert errors("--enable-sleep-mode", "0.22.1", platform=None) == NONE
 
@@ -97,3 +110,9 @@ def test_keys_that_older_releases_forget_are_no_errors():
     known = known_release("0.14.1")
     found = judge(known).findings(text("vllm serve m --kv-events-config '{\"no_such_key\": 1}'", "a.sh", known))
     assert [(each.code, each.severity) for each in found] == [("DYN120", "warning")]
+
+
+def test_a_value_that_the_flag_has_not_is_not_moved_to_it():
+    known = known_release("0.22.1")
+    before = "VLLM_ATTENTION_BACKEND=FLASHINFERX vllm serve m"
+    assert fix(text(before, "a.sh", known), judge(known)).after.text == "vllm serve m"

@@ -21,7 +21,7 @@ from dyno.bench.record import SILENCE_S
 from dyno.errors import DynoError
 
 _CONNECT_S = 10.0
-_WATCHED = 500  # requests, about, of which the kernel is asked when their first token came: enough for a mean
+_WATCHED = 200  # requests, about, of which the kernel is asked when their first token came: enough for a mean
 _TICK_S = 1.0  # each look at /metrics costs the server a page made in its event loop
 
 Progress = Callable[[int, int], None]  # so many of so many requests are done

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
+from dyno.lint.source import Item
 
 RULES = Rules()
+_MODEL_UNTIL = "0.11.1"  # the release that takes `vllm serve --model NAME` again
 _FLEXIBLE = "vllm/utils/argparse_utils.py: FlexibleArgumentParser"
 _EXTRAS_GONE = {"cuda": "there has never been such an extra: plain `vllm` is the CUDA build"}
 
@@ -114,16 +116,26 @@ def stray(case: Case) -> Iterator[Hit]:
 @RULES.rule("DYN709", "warning", "--model after vllm serve", _FLEXIBLE)
 def model_flag(case: Case) -> Iterator[Hit]:
     """It works, and vLLM logs that the option "will be removed in a future version"; the model comes first."""
-    item = case.item("model")
-    if (
-        item
-        and item.kind == "flag"
-        and case.configuration.entry == "serve"
-        and case.known.since("0.9.0")
-        and not any(each.kind == "image" for each in case.items)
-        and case.configuration.form == "shell"
-    ):
+    if (item := _model_after_serve(case)) and case.known.since(_MODEL_UNTIL):
         yield Hit(item, "--model after `vllm serve` will go: the model comes first", "write vllm serve MODEL")
+
+
+@RULES.rule("DYN712", "error", "--model after vllm serve is refused", _FLEXIBLE)
+def model_flag_refused(case: Case) -> Iterator[Hit]:
+    """From 0.8.3 to 0.11.0 vLLM ends with "you should provide the model as a positional argument"; only
+    `--model=NAME` slips through, and `python -m vllm.entrypoints.openai.api_server` takes both."""
+    item = _model_after_serve(case)
+    if item and case.known.since("0.8.3") and not case.known.since(_MODEL_UNTIL) and len(item.parts) > 1:
+        yield Hit(item, f"--model after `vllm serve` is refused by vLLM {case.known.version}: the model comes first",
+                  "write vllm serve MODEL")  # fmt: skip
+
+
+def _model_after_serve(case: Case) -> Item | None:
+    item = case.item("model")
+    if item is None or item.kind != "flag" or case.configuration.entry != "serve":
+        return None
+    is_image = any(each.kind == "image" for each in case.items)
+    return None if is_image or case.configuration.form != "shell" else item
 
 
 @RULES.rule("DYN710", "warning", "Extra that does not exist", "METADATA of vLLM's wheels")

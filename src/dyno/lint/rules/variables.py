@@ -52,7 +52,10 @@ def no_longer_read(case: Case) -> Iterator[Hit]:
         message = f"vLLM reads {item.name} no longer, since {span.gone}"
         if successor and (flag := case.known.flag(successor.flag)) and item.known:
             value = successor.translate(item.value)
-            if value is None:
+            known = flag.choices or case.known.lists.get(flag.name, ())
+            if value is not None and known and str(value).lower() not in (each.lower() for each in known):
+                yield Hit(item, f"{message}: {successor.note}, which has no {value}", "leave it out", Change(item))
+            elif value is None:
                 yield Hit(item, f"{message}: {successor.note}", "leave it out", Change(item))
             else:
                 yield Hit(item, f"{message}: {successor.note}", f"pass {flag.options[0]} {value}",
