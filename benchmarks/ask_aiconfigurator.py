@@ -1,6 +1,6 @@
 """aiconfigurator's predictions of rows of its silicon_sample.csv; public_rows.py runs it in an environment of its own.
 
-Rows as JSON on stdin, [TTFT ms, TPOT ms] or null for each as JSON on stdout.
+Rows as JSON on stdin; for each a line on stdout, [TTFT ms, TPOT ms] or null.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import logging
 import sys
 
 from aiconfigurator.cli.api import cli_estimate
+from aiconfigurator_core.sdk.utils import HuggingFaceDownloadError
 
 logging.disable(logging.CRITICAL)
 # Its own errors are of these kinds: tables without an entry, shapes that do not divide, memory that lacks.
@@ -16,6 +17,7 @@ NO_ANSWER = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    HuggingFaceDownloadError,
     LookupError,
     RuntimeError,
     SystemExit,
@@ -36,7 +38,7 @@ def asked(row: dict) -> list[float] | None:
 
 
 if __name__ == "__main__":
-    rows = json.load(sys.stdin)
-    with contextlib.redirect_stdout(sys.stderr):
-        answers = [asked(row) for row in rows]
-    json.dump(answers, sys.stdout)
+    for each in json.load(sys.stdin):
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = asked(each)
+        print(json.dumps(answer), flush=True)

@@ -15,7 +15,7 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import log
 from pathlib import Path
 from statistics import fmean, median
@@ -79,13 +79,26 @@ def read(file: Path) -> list[Measured]:
     """A study's points.csv, or observations as `--observed` takes them."""
     if file.suffix == ".csv":
         with file.open(newline="") as lines:
-            return [measured for row in csv.DictReader(lines) if (measured := _row(row))]
+            return _told_apart(measured for row in csv.DictReader(lines) if (measured := _row(row)))
     return [measured for number, entry in enumerate(json.loads(file.read_text()))
             for measured in _entry(entry, entry.get("id", f"{file.stem}[{number}]"))]  # fmt: skip
 
 
+def _told_apart(points: Iterable[Measured]) -> list[Measured]:
+    """A load that a launch was put to again has an id of its own."""
+    seen: Counter[str] = Counter()
+    found = []
+    for each in points:
+        seen[each.point.id] += 1
+        again = seen[each.point.id]
+        found.append(each if again == 1 else replace(each, point=replace(each.point, id=f"{each.point.id}#{again}")))
+    return found
+
+
 def _row(row: dict[str, str]) -> Measured | None:
     if row["void"] or not row["tpot_ms"] or "cuda" not in row["engine"]:
+        return None
+    if row["study"].endswith("-offload"):  # prompts share beginnings, of which the row says nothing
         return None
     input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
     number = int(row["completed"] or 3)

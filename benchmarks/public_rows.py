@@ -136,10 +136,11 @@ def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
 
 def ask(python: str, rows: Sequence[dict[str, str]]) -> dict[str, dict[str, float]]:
     """What aiconfigurator says of the rows that it answers."""
-    answers = subprocess.run(
-        [python, str(ASK)], input=json.dumps(list(rows)), capture_output=True, check=True, text=True
-    )
-    told = zip(rows, json.loads(answers.stdout), strict=True)
+    named = [
+        {**row, "model_path": CONFIGS.get(row["model_path"], row["model_path"]).replace("--", "/")} for row in rows
+    ]
+    answers = subprocess.run([python, str(ASK)], input=json.dumps(named), stdout=subprocess.PIPE, check=True, text=True)
+    told = zip(rows, map(json.loads, answers.stdout.splitlines()), strict=True)
     return {row["id"]: {"ttft": answer[0], "tpot": answer[1]} for row, answer in told if answer}
 
 

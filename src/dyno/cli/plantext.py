@@ -35,7 +35,7 @@ def show(plan: Plan, load: str | None) -> None:
     for reason in asked.rejected:
         console.print(Text(f"does not fit: {reason}", style="red"))
     if len(plan.candidates) > 1:
-        console.print(_candidates(plan.candidates))
+        _show_candidates(console, plan.candidates)
     if plan.grid:
         console.print(_grid(plan.grid))
     if load is not None and asked.latency is not None:
@@ -124,15 +124,23 @@ def _offload(sized: Offload) -> str:
             f"{shm}; every 16 GiB hold {sized.step_tokens:,} tokens")  # fmt: skip
 
 
+def _show_candidates(console: Console, candidates: tuple[Candidate, ...]) -> None:
+    """As a table, and below it why some are rejected; why the first is has been said."""
+    console.print(_candidates(candidates))
+    for each in candidates[1:]:
+        if each.rejected:
+            console.print(Text(f"{each.name}: {each.rejected[0]}", style="red"))
+
+
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
     loaded = any(each.latency for each in candidates)
     more = ("tokens/s", "ttft ms", "tpot ms") if loaded else ()
     for column in ("candidate", "KV tokens", "requests", "in use", *more, ""):
         table.add_column(column, justify="left" if column in ("candidate", "") else "right")
     for each in candidates:
         memory = each.memory
-        verdict = Text(each.rejected[0], style="red") if each.rejected else Text("fits", style="green")
+        verdict = Text("rejected", style="red") if each.rejected else Text("fits", style="green")
         speeds = _speeds(each.latency) if loaded else ()
         table.add_row(each.name, f"{memory.kv_cache_tokens:,}", f"{memory.max_concurrency:.2f}",
                       format_bytes(memory.device_used_bytes), *speeds, verdict)  # fmt: skip

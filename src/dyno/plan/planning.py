@@ -89,6 +89,8 @@ def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
         where = question.card.name if question.card else "vLLM's CPU engine"
         return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
                 "that were measured there (--observed)",)  # fmt: skip
+    if asked.setup.offload_bytes:
+        return ("latencies are those without KV offloading: what it brings depends on what prompts share",)
     if not known.fitted_on:
         rests = f"{len(known.constants_on)} points measured on one H200" if known.constants_on else "what is published"
         return (f"latencies rest on {rests}: no point of this machine was measured yet (a study, or --observed)",)

@@ -23,9 +23,10 @@ _FARTHEST = 0.5  # that the logarithm of a rate moves in a round
 _SHARES = (1.0, 0.5, 0.2, 0.05)  # of a step, until one leads down
 _GAIN = 0.002  # of the cost: less is not worth another round
 _FAR = 2.0  # standard deviations
+_MANY = 64
 
 # What was known of the error counts as so many points. A model that was not among the points is a little further off.
-_RESIDUAL_KNOWN, _OTHER_MODEL = 3.0, 1.3
+_RESIDUAL_KNOWN, _OTHER_MODEL = 3.0, 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,15 @@ def _moved(known: Calibration, by: Iterable[float]) -> Calibration:
     return replace(known, rates=replace(known.rates, **changed))
 
 
+def _sigma(point: Point, figure: str) -> float:
+    """How far off a figure may be. The median TTFT of many who start together lies between their waves: anywhere."""
+    clients = point.run.demand.clients or 1
+    return _POINT[figure] * (max(1.0, clients / _MANY) if figure == "ttft" else 1.0)
+
+
 def _cost(points: Sequence[Point], now: Calibration) -> float:
     """How unlikely the points are: as Huber has it, so that a point that is far off pulls no more than others."""
-    offs = [abs(off) / _POINT[name] for point in points
+    offs = [abs(off) / _sigma(point, name) for point in points
             for name, off in _told(point, simulated(point.run, now.rates)).items()]  # fmt: skip
     return sum(off**2 / 2 if off < _FAR else _FAR * (off - _FAR / 2) for off in offs)
 
@@ -107,7 +114,8 @@ def _linear(points: Sequence[Point], now: Calibration) -> "tuple[Floats, Floats,
         for name, off in _told(point, figures).items():
             slopes.append([moves.get(rate, {}).get(name, 0.0) for rate in NAMES])
             offs.append(off)
-            weights.append(min(1.0, _FAR * _POINT[name] / max(abs(off), 1e-9)) / _POINT[name] ** 2)
+            sigma = _sigma(point, name)
+            weights.append(min(1.0, _FAR * sigma / max(abs(off), 1e-9)) / sigma**2)
     return np.array(slopes), np.array(offs), np.array(weights)
 
 
@@ -116,7 +124,7 @@ def _residual(points: Sequence[Point], found: Calibration) -> dict[str, float]:
     squares: dict[str, list[float]] = {name: [] for name in _FIGURES}
     for point in points:
         for name, off in _told(point, simulated(point.run, found.rates)).items():
-            squares[name].append(off**2)
+            squares[name].append((off * _POINT[name] / _sigma(point, name)) ** 2)
     return {name: _scale(name, offs) for name, offs in squares.items()}
 
 

@@ -16,6 +16,7 @@ from dyno.workload import Workload
 
 _SURE = 1.2816  # standard deviations to either side that hold 80 of 100
 _SAMPLED = 128
+_FRONT_VARIES = 0.6  # else waves of requests fall in with steps in a way that no two launches repeat
 _STEP = 0.05  # of a logarithm, for a derivative
 Sorted = tuple[float, ...]
 FIGURES = ("ttft", "tpot", "e2el", "output_throughput")
@@ -166,7 +167,7 @@ def simulated(run: Run, rates: Rates) -> Figures | None:
         return None
     setup = run.setup
     engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, kv_cache.pool(setup).groups[0].tokens,
-                    _blocks_of(setup), rates.front_s, rates.admit_s, setup.prefix_caching)  # fmt: skip
+                    _blocks_of(setup), rates.front_s, rates.admit_s, setup.prefix_caching, _FRONT_VARIES)  # fmt: skip
     return _figures(run.demand, simulate(run.demand, engine, step_costs))
 
 

@@ -2,17 +2,17 @@
 
 CARD = "H200"
 RATES = {
-    "weights": 0.907,
-    "gemm": 0.78,
-    "gemm_low": 0.722,
-    "decode": 0.985,
-    "prefill": 0.727,
-    "layer_s": 4.55e-05,
-    "request_s": 8.07e-06,
-    "front_s": 0.00344,
-    "admit_s": 0.000512,
-    "host_s": 0.00145,
-    "eager_s": 0.0004,
+    "weights": 0.894,
+    "gemm": 0.821,
+    "gemm_low": 0.748,
+    "decode": 0.94,
+    "prefill": 0.698,
+    "layer_s": 4.43e-05,
+    "request_s": 9.06e-06,
+    "front_s": 0.00564,
+    "admit_s": 0.000409,
+    "host_s": 0.00124,
+    "eager_s": 0.000343,
     "link": 0.7,
 }
 POINTS = (

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from random import Random
 
 from dyno.predict.roofline import Costs
 
@@ -39,7 +40,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What the scheduler may hand out. `blocks_of` is how many blocks a request of some length holds."""
+    """What the scheduler may hand out. `blocks_of` is how many blocks a request of some length holds.
+
+    `front_varies` is by how much, as a share of it, the way to the scheduler is longer or shorter each time.
+    """
 
     max_num_batched_tokens: int
     max_num_seqs: int
@@ -49,6 +53,7 @@ class Engine:
     front_s: float
     admit_s: float
     prefix_caching: bool = True
+    front_varies: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +142,12 @@ def _send(state: _State, number: int, at_s: float) -> None:
     """The next requests go out, together."""
     number = min(number, len(state.demand.requests) - state.next_request)
     admit_s = state.engine.admit_s
+    varied = 1 + state.engine.front_varies * Random(state.next_request).uniform(-1, 1)
     through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
     for index in range(state.next_request, state.next_request + number):
         state.sent[index] = at_s
         through_s += (1 - _IN_TURNS) * admit_s
-        state.arriving.append((through_s + state.engine.front_s, index))
+        state.arriving.append((through_s + varied * state.engine.front_s, index))
     state.next_request += number
     state.server_free_s = max(state.server_free_s, through_s)
 

@@ -106,7 +106,11 @@ def _figures(made: Planned) -> dict[str, float]:
 def _speeds(made: Planned, question: Question, spec: StudySpec) -> dict[str, float]:
     """What the test `throughput` would measure, by the names of its figures; nothing where nothing can be said."""
     demand = closed_loop(workload_of("throughput", spec, made.setup.max_model_len))
-    if question.calibration is None or reasons_unserved(made.setup, made.memory.blocks, demand):
+    if (
+        question.calibration is None
+        or made.setup.offload_bytes
+        or reasons_unserved(made.setup, made.memory.blocks, demand)
+    ):
         return {}
     latency = predict_latency(Run(made.setup, made.memory.blocks, demand), question.calibration, {})
     if latency is None:
