@@ -53,6 +53,7 @@ def test_a_rule_holds_for_the_releases_that_keep_it(flags, taken, refused, code)
         ("--speculative-config '{\"num_speculative_tokens\": 3}'", "0.22.1", "DYN417"),
         ("--max-loras 0 --enable-lora", "0.22.1", "DYN116"),
         ("--enable-sleep-mode", "0.22.1", "DYN406"),
+        ("--no-enable-flashinfer-autotune --kernel-config.enable_flashinfer_autotune false", "0.26.0", "DYN410"),
     ],
 )
 def test_what_the_release_refuses_is_an_error(flags, version, code):

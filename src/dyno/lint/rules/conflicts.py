@@ -1,7 +1,7 @@
 """Arguments that this release takes one by one and refuses together."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 from dyno.lint.case import Case, Change, Hit, Rules, Setting
@@ -184,14 +184,15 @@ def excludes(case: Case) -> Iterator[Hit]:
     """vLLM refuses the two together."""
     for one, other in EXCLUDES:
         first, second = case.item(one), case.item(other)
-        if first and second and case.flag(first) and _is_set(case, one) and _is_set(case, other):
+        off = () if "." in other else (False,)  # a key and its flag exclude each other whatever they say
+        if first and second and case.flag(first) and _is_set(case, one, off) and _is_set(case, other, off):
             message = f"{first.written} and {second.written}{_key(other)} exclude each other"
             yield Hit(first, message, "leave one of them out")
 
 
-def _is_set(case: Case, name: str) -> bool:
+def _is_set(case: Case, name: str, off: Sequence[Value]) -> bool:
     value = case.value(name)
-    return value is not None and value is not False and value is not UNKNOWN
+    return value is not None and value is not UNKNOWN and not any(value is each for each in off)
 
 
 @RULES.rule("DYN411", "error", "Numbers that do not go together", _CONFIG)
