@@ -1,6 +1,7 @@
 """Tables over several studies: what changes are worth, claims, and a folder of evidence that is made again."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def test_a_change_is_worth_its_ratio_within_its_block_give_or_take_the_spread_be
     few = outcome(STEPS[:9])
     assert dossier.worth(few.rows[1], ("throughput",), few).low is None
     assert dossier.worth(few.rows[1], ("throughput",), few, (few, made)).low is not None
+
+
+def test_a_spread_is_not_borrowed_from_another_load_or_model():
+    few, other = outcome(STEPS[:9]), outcome(STEPS)
+    assert dossier.worth(few.rows[1], ("throughput",), few, (few, replace(other, model="./other"))).low is None
+    longer = {**other.loads, "throughput": replace(other.loads["throughput"], input_len=9)}
+    assert dossier.worth(few.rows[1], ("throughput",), few, (few, replace(other, loads=longer))).low is None
+
+
+def test_a_launch_that_compiled_is_called_cold():
+    cold = [replace(each, facts=replace(each.facts, compile_cached=False)) if each.facts else each
+            for each in screened(1, "eager", 110.0, 60.0)]  # fmt: skip
+    table = dossier.worth_table(outcome([*STEPS[:3], *cold, *STEPS[6:9]]))
+    assert "1 and 2, cold" in table
 
 
 def test_a_client_agrees_with_the_server_within_two_percent_or_three_milliseconds():

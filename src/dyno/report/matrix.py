@@ -79,7 +79,7 @@ def _memory(row: Row) -> str:
 def state_text(row: Row, outcome: Outcome) -> str:
     """What became of a row, in words."""
     if row.state == "pending":
-        return "not run yet"
+        return "not finished" if row.metrics else "not run yet"
     if row.state != "complete":
         return f"{row.state}: {row.cause}" if row.cause else row.state
     chosen = is_recommended(row, outcome) and len(outcome.rows) > 1  # of one there is nothing to choose

@@ -113,7 +113,11 @@ def _concurrency(outcome: Outcome) -> Table:
 def _context(outcome: Outcome) -> Table:
     taken = _taken(outcome, "context")
     lengths = sorted({int(name.partition(".")[0]) for _, figures in taken for name in figures if name[0].isdigit()})
-    shown = {"TTFT ms": ("ttft_ms", number), "TPOT ms": ("tpot_ms", number), "KV use": ("kv_usage", _share)}
+    shown = {
+        "TTFT ms": ("ttft_ms", number),
+        "TPOT ms": ("tpot_ms", number),
+        "KV use": ("kv_usage", lambda value: _share(value or None)),
+    }
     rows = [(row.candidate.name, label, *(show(figures.get(f"{length}.{name}")) for length in lengths))
             for row, figures in taken for label, (name, show) in shown.items()]  # fmt: skip
     headers = ("Candidate", "Figure", *(f"{length / 1024:.3g}K" for length in lengths))
