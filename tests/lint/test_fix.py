@@ -7,6 +7,13 @@ from handmade import KNOWN, codes, judge, text
 
 from dyno.errors import InputError
 from dyno.lint.fix import corrected, fix, write
+from dyno.lint.knowledge import known_release as release
+
+
+def repaired(content: str) -> str:
+    """For vLLM 0.32, as its data tells it."""
+    known = release("0.32.0")
+    return fix(text(content, known=known), judge(known)).after.text
 
 
 def fixed(content: str, name: str = "<argument>") -> str:
@@ -132,6 +139,38 @@ def test_what_is_repaired_and_what_is_left_is_told():
     done = fix(text("vllm serve m --swap-space 8 --foo 1"), judge())
     assert [each.item for each in done.repaired] == ["--swap-space"]
     assert [(each.code, each.item) for each in done.left] == [("DYN101", "--foo")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "if true; then\n  export VLLM_USE_V1=1\nfi\nvllm serve m\n",
+        "serve() {\n  export VLLM_USE_V1=1\n}\nvllm serve m\n",
+        '[ -n "$X" ] && export VLLM_USE_V1=0\nvllm serve m\n',
+        "export VLLM_USE_V1=1; vllm serve m\n",
+        "export VLLM_ATTENTION_BACKEND=FLASHINFER\nvllm serve a &\nvllm serve b &\n",
+        'if [ -n "$FI" ]; then\n  export VLLM_ATTENTION_BACKEND=FLASHINFER\nfi\nvllm serve m\n',
+    ],
+)
+def test_a_statement_that_others_hang_on_is_left_for_a_person(content):
+    assert repaired(content) == content
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("docker run --gpus all -e VLLM_USE_V1=1 -p 8000:8000 vllm/vllm-openai --model m",
+         "docker run --gpus all -p 8000:8000 vllm/vllm-openai --model m"),
+        ("docker run \\\n  -e VLLM_USE_V1=1 \\\n  -p 8000:8000 vllm/vllm-openai --model m",
+         "docker run \\\n  -p 8000:8000 vllm/vllm-openai --model m"),
+        ("docker run --env VLLM_ATTENTION_BACKEND=FLASHINFER --env A=b vllm/vllm-openai --model m",
+         "docker run --env A=b vllm/vllm-openai --model m --attention-backend FLASHINFER"),
+        ("docker run -e VLLM_USE_V1=1 -e VLLM_ATTENTION_BACKEND=FLASHINFER vllm/vllm-openai --model m",
+         "docker run vllm/vllm-openai --model m --attention-backend FLASHINFER"),
+    ],
+)  # fmt: skip
+def test_a_container_loses_the_option_with_its_variable(before, after):
+    assert repaired(before) == after
 
 
 def test_repairing_twice_changes_nothing_more():

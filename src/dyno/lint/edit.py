@@ -11,6 +11,8 @@ from dyno.lint.source import Item, Value
 
 _BETWEEN = re.compile(r"[\s\\,]*")
 _REST_OF_LINE = re.compile(r"[ \t]*(\\?)[ \t]*(?:#[^\n]*)?\r?(?=\n|\Z)")
+_OPTION = re.compile(r"(?<![\w-])(?:-e|--env)(?:[ \t]|\\\r?\n)+\Z")  # of docker run, before a variable
+_OPTION_LETTERS = 200
 _LONE_PREFIX = re.compile(r"[ \t]*(?:-|(?:export|ENV)(?=[ \t])|Environment=)?[ \t]*")
 
 
@@ -60,10 +62,14 @@ def _dropped(text: str, items: Sequence[Item]) -> list[Edit]:
     """Items that stand side by side go together, so that their lines go, too."""
     spans: list[tuple[int, int, Item]] = []
     for item in items:
-        if spans and spans[-1][2].form == item.form and _BETWEEN.fullmatch(text, spans[-1][1], item.start):
+        if (
+            spans
+            and spans[-1][2].form == item.form
+            and _BETWEEN.fullmatch(text, spans[-1][1], _with_option(text, item))
+        ):
             spans[-1] = (spans[-1][0], item.end, item)
         else:
-            spans.append((item.start, item.end, item))
+            spans.append((_with_option(text, item), item.end, item))
     return [_cut(text, start, end, item) for start, end, item in spans]
 
 
@@ -81,6 +87,13 @@ def _cut(text: str, start: int, end: int, item: Item) -> Edit:
         before = text[line:start].strip() == "" or item.kind == "variable"
         return Edit(start, after.end()) if before else Edit(_blank_before(text, start), end)
     return Edit(_blank_before(text, start), end)
+
+
+def _with_option(text: str, item: Item) -> int:
+    """Where an item begins, with the `-e` or `--env` that hands a variable to a container."""
+    start = max(0, item.start - _OPTION_LETTERS)
+    option = _OPTION.search(text[start : item.start]) if item.kind == "variable" and item.form == "shell" else None
+    return start + option.start() if option else item.start
 
 
 def _continued_before(text: str, line: int) -> int | None:

@@ -1,6 +1,7 @@
 """Repairs a text: all findings that have a sure remedy, round by round, and nothing else, or not at all."""
 
 import os
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,8 @@ from dyno.lint.read import read
 from dyno.lint.source import UNKNOWN, Configuration, Item
 
 _MOST_ROUNDS = 12  # a rename may lead to a value to translate, and that to a default
+_CHAINED = re.compile(r"[;&|()]")
+_BRANCHES = re.compile(r"(?m)^[ \t]*(?:(?:if|for|while|until|case|select|function)\b|[{(][ \t]*$)|\(\)[ \t\n]*\{")
 WRITTEN = ("command", "env", "yaml")  # kinds that are written back; of the others the corrected part is shown
 
 For = Callable[[Configuration], Known]
@@ -87,11 +90,27 @@ def _chosen(text: Text, findings: Sequence[Finding]) -> list[tuple[Finding, Conf
         if change is None or (change.old.start, change.old.end) in taken:
             continue
         home = homes.of(change.old)
-        if home is None or (_moves(change) and not home.words):
+        if home is None or (_moves(change) and not home.words) or _is_statement_at_risk(text, change, home):
             continue
         taken.add((change.old.start, change.old.end))
         chosen.append((finding, home))
     return chosen
+
+
+def _is_statement_at_risk(text: Text, change: Change, home: Configuration) -> bool:
+    """Whether an exported variable cannot be taken out and leave a script that does the same.
+
+    Its statement may be all that a branch, a loop or a function holds, one of several in its line, or meant for more
+    than one server.
+    """
+    old, whole = change.old, text.text
+    exported = old.kind == "variable" and old.form == "shell" and not (home.words and old.start >= home.start)
+    if not exported or (change.new and not _moves(change)):
+        return False
+    end = whole.find("\n", old.end)
+    line = whole[whole.rfind("\n", 0, old.start) + 1 : end if end >= 0 else len(whole)]
+    servers = [each for each in text.read.configurations if each.words and each.start > old.start]
+    return bool(_CHAINED.search(line) or _BRANCHES.search(whole) or (_moves(change) and len(servers) > 1))
 
 
 class _Homes:
