@@ -18,6 +18,8 @@ from dyno.lint.read import read
 from dyno.lint.source import UNKNOWN, Configuration, Item
 
 _MOST_ROUNDS = 12  # a rename may lead to a value to translate, and that to a default
+_FENCE = "\n```"  # of markdown, around each of its scripts
+_COMMENT = re.compile(r"[ \t]#.*")
 _CHAINED = re.compile(r"[;&|()]")
 _BRANCHES = re.compile(r"(?m)^[ \t]*(?:(?:if|for|while|until|case|select|function)\b|[{(][ \t]*$)|\(\)[ \t\n]*\{")
 WRITTEN = ("command", "env", "yaml")  # kinds that are written back; of the others the corrected part is shown
@@ -107,10 +109,10 @@ def _is_statement_at_risk(text: Text, change: Change, home: Configuration) -> bo
     exported = old.kind == "variable" and old.form == "shell" and not (home.words and old.start >= home.start)
     if not exported or (change.new and not _moves(change)):
         return False
-    end = whole.find("\n", old.end)
-    line = whole[whole.rfind("\n", 0, old.start) + 1 : end if end >= 0 else len(whole)]
+    line = _COMMENT.sub("", whole[whole.rfind("\n", 0, old.start) + 1 :].partition("\n")[0])
+    script = whole[: old.start].rpartition(_FENCE)[2] + whole[old.start :].partition(_FENCE)[0]
     servers = [each for each in text.read.configurations if each.words and each.start > old.start]
-    return bool(_CHAINED.search(line) or _BRANCHES.search(whole) or (_moves(change) and len(servers) > 1))
+    return bool(_CHAINED.search(line) or _BRANCHES.search(script) or (_moves(change) and len(servers) > 1))
 
 
 class _Homes:
