@@ -57,13 +57,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a client made of the run: medians, at how many different moments a token it stamped something, and whether
-    it rejected the run itself."""
+    """What a client made of the run: medians, at how many different moments a token it stamped something, and why it
+    rejected the run itself, where it did."""
 
     tpot_ms: float | None = None
     bias_ms: float | None = None
     reads_per_token: float | None = None
-    void: bool = False
+    void: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def dyno_seen(job: Job, truth: Truths, _: int) -> Seen:
     sent_ns = np.array([truth[serial].first_ns for serial in records.prompt_tokens.tolist()])
     bias_ms = float(np.median(first_content_ns(records) - sent_ns)) / 1e6
     reads = len(np.unique(records.content_ns)) / len(records.content_ns)
-    return Seen(told["tpot_ms"]["p50"], bias_ms, reads, bool(told["void"]))
+    return Seen(told["tpot_ms"]["p50"], bias_ms, reads, tuple(told["void"]))
 
 
 def vllm_words(vllm: str, job: Job) -> list[str]:

@@ -14,6 +14,7 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -124,6 +125,8 @@ def row(name: str, client: Client, rate: int, options: argparse.Namespace) -> st
                 client, Job(server.url, Path(folder), streams, requests), server, options)  # fmt: skip
         except FAILURES as error:
             return f"| {name} | {rate:,} | {' '.join(str(error).split())} | - | - | - | - |"
+    for why in seen.void:
+        print(f"{name} at {rate:,}: void, {why}", file=sys.stderr, flush=True)
     cells = (
         f"{name} (void)" if seen.void else name,
         f"{rate:,}",
