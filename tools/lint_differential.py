@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lint_truth import MODEL, RELEASES, Case, Truth
+from lint_truth import MODEL, RELEASES, Case, Truth, engine_options
 
 from dyno.engine.catalog import Catalog, Flag
 from dyno.engine.catalog_releases import flag_history, release
@@ -351,8 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     recording, judging = verbs.add_parser("record"), verbs.add_parser("judge")
-    recording.add_argument("--python", required=True)
-    recording.add_argument("--folder", type=Path, required=True)
+    engine_options(recording)
     recording.add_argument("--seed", type=int, required=True)
     for each in (recording, judging):
         each.add_argument("release", nargs="*", default=RELEASES)

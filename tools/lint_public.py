@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lint_truth import RELEASES, Case, Truth
+from lint_truth import RELEASES, Case, Truth, engine_options
 from stand_ins import stand_in
 
 from dyno.lint.case import ModelFacts
@@ -128,8 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     recording = verbs.add_parser("record")
-    recording.add_argument("--python", required=True)
-    recording.add_argument("--folder", type=Path, required=True)
+    engine_options(recording)
     recording.add_argument("release", nargs="*", default=RELEASES)
     verbs.add_parser("judge")
     args = parser.parse_args()

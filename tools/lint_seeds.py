@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lint_truth import MODEL, RELEASES, Answer, Case, Truth
+from lint_truth import MODEL, RELEASES, Answer, Case, Truth, engine_options
 from stand_ins import stand_in
 
 from dyno.lint.argv import items_of
@@ -179,8 +179,7 @@ def recorded() -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", required=True, help="interpreter of a CPU engine environment")
-    parser.add_argument("--folder", type=Path, required=True, help="where sources are unpacked")
+    engine_options(parser)
     parser.add_argument("release", nargs="*", default=RELEASES)
     args = parser.parse_args()
     record(Truth(args.python, args.folder.resolve()), args.release)

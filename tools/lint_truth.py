@@ -115,10 +115,15 @@ class Truth:
         return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def engine_options(parser: argparse.ArgumentParser) -> None:
+    """What a Truth is made from."""
     parser.add_argument("--python", required=True, help="interpreter of a CPU engine environment")
     parser.add_argument("--folder", type=Path, required=True, help="where sources are unpacked")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    engine_options(parser)
     parser.add_argument("--release", nargs="+", default=RELEASES)
     parser.add_argument("cases", type=Path)
     args = parser.parse_args()

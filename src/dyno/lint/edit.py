@@ -62,14 +62,11 @@ def _dropped(text: str, items: Sequence[Item]) -> list[Edit]:
     """Items that stand side by side go together, so that their lines go, too."""
     spans: list[tuple[int, int, Item]] = []
     for item in items:
-        if (
-            spans
-            and spans[-1][2].form == item.form
-            and _BETWEEN.fullmatch(text, spans[-1][1], _with_option(text, item))
-        ):
+        start = _with_option(text, item)
+        if spans and spans[-1][2].form == item.form and _BETWEEN.fullmatch(text, spans[-1][1], start):
             spans[-1] = (spans[-1][0], item.end, item)
         else:
-            spans.append((_with_option(text, item), item.end, item))
+            spans.append((start, item.end, item))
     return [_cut(text, start, end, item) for start, end, item in spans]
 
 
