@@ -117,7 +117,8 @@ def screened_other(outcome: Outcome, spec: StudySpec, best: Row) -> Row | None:
 
 
 def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec, plan: Foreseen | None) -> Row:
-    mine = [step for step in steps if step.candidate == candidate.name and (step.phase != "warm" or is_decisive(step))]
+    mine = [step for step in steps if step.candidate == candidate.name and step.state != "interrupted"
+            and (step.phase != "warm" or is_decisive(step))]  # fmt: skip
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine, spec.loads)
     if plan and plan.rejected and not mine:
