@@ -1,7 +1,7 @@
 """From the steps of a study to its rows, its verdict and its recommendation."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -74,7 +74,7 @@ class Outcome:
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     """The outcome of a study as far as its journal goes."""
-    rows = tuple(_row(each, journal.steps, spec, journal.foreseen.get(each.name))
+    rows = tuple(_row(_told(each, spec), journal.steps, spec, journal.foreseen.get(each.name))
                  for each in journal.study.candidates)  # fmt: skip
     verdicts = proven(journal, spec.prove) if spec.prove else ()
     of_rounds = () if spec.prove else confirmed(journal, spec)
@@ -103,6 +103,11 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
         confirmed=of_rounds,
         loads=spec.loads,
     )
+
+
+def _told(candidate: Candidate, spec: StudySpec) -> Candidate:
+    """With the model as the spec names it: where it is on a machine is of no use elsewhere."""
+    return replace(candidate, args=replace(candidate.args, model=spec.model))
 
 
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
