@@ -4,19 +4,20 @@ vllm/v1/core/sched/scheduler.py and vllm/v1/engine/core.py of 0.26 and 0.32: run
 of the token budget; then waiting ones, first come first served, whose whole prompt must find blocks; the last one in
 is thrown out when blocks run short, and computed again. With async scheduling a step is put together as soon as the one
 before it is launched, so that what comes later waits one step longer. An API server that is sent many requests at once
-works on all of them in turns: none is through before most of the work for all is done.
+works on all of them in turns: none is through before most of the work for all is done. Every answer that it streams
+meanwhile takes its turn as well.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from random import Random
 
 from dyno.predict.roofline import Costs
 
 # Of the server's work for requests that come together, what is done before the first of them is through.
-_IN_TURNS = 0.5
+_IN_TURNS = 0.85
+_GOLDEN = 0.618033988749895  # of whose multiples any few in a row are spread evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Demand:
 class Engine:
     """What the scheduler may hand out. `blocks_of` is how many blocks a request of some length holds.
 
-    `front_varies` is by how much, as a share of it, the way to the scheduler is longer or shorter each time.
+    `front_s` lies between a client and the scheduler, `prompt_s` more for every token of the prompt and `turn_s` for
+    every answer that is being streamed; `front_varies` is by how much, as a share of it, that way is longer or shorter
+    each time. `admit_s` is an API server's time for a request, of which no other can have any.
     """
 
     max_num_batched_tokens: int
@@ -52,6 +55,8 @@ class Engine:
     blocks_of: Callable[[int], int]
     front_s: float
     admit_s: float
+    prompt_s: float = 0.0
+    turn_s: float = 0.0
     prefix_caching: bool = True
     front_varies: float = 0.0
 
@@ -95,7 +100,7 @@ class _State:
     engine: Engine
     costs: Costs
     now: float = 0.0
-    seen_s: float = 0.0  # when the step that begins now was put together
+    seen_s: float = 0.0  # when the next step is put together: what comes later waits for the one after
     server_free_s: float = 0.0
     next_request: int = 0
     done: int = 0
@@ -122,7 +127,7 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
     while state.done < number:
         _arrive(state)
         if not (state.waiting or state.running or state.cohorts):
-            state.now = state.seen_s = max(state.now, state.arriving[0][0] + state.costs.host_s)
+            _wake(state)
             continue
         chunks = _schedule(state)
         if chunks:
@@ -142,14 +147,21 @@ def _send(state: _State, number: int, at_s: float) -> None:
     """The next requests go out, together."""
     number = min(number, len(state.demand.requests) - state.next_request)
     admit_s = state.engine.admit_s
-    varied = 1 + state.engine.front_varies * Random(state.next_request).uniform(-1, 1)
+    varied = 1 + state.engine.front_varies * (2 * ((0.5 + _GOLDEN * state.next_request) % 1) - 1)
+    front_s = varied * (state.engine.front_s + _decoding(state) * state.engine.turn_s)
     through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
     for index in range(state.next_request, state.next_request + number):
         state.sent[index] = at_s
         through_s += (1 - _IN_TURNS) * admit_s
-        state.arriving.append((through_s + varied * state.engine.front_s, index))
+        state.arriving.append((through_s + front_s, index))
     state.next_request += number
     state.server_free_s = max(state.server_free_s, through_s)
+
+
+def _wake(state: _State) -> None:
+    """An idle engine puts the next step together when a request arrives, and launches it at once."""
+    state.seen_s = max(state.seen_s, state.arriving[0][0])
+    state.now = max(state.now, state.seen_s + (state.costs.host_s if state.costs.asynchronous else 0.0))
 
 
 def _arrive(state: _State) -> None:
@@ -250,9 +262,10 @@ def _mixed_step(state: _State, chunks: Sequence[tuple[_Prompt, int]]) -> None:
     attention = state.costs.read_s((len(cohort.members), cohort.context) for cohort in state.cohorts)
     attention += sum(state.costs.chunk_s(take, prompt.computed) for prompt, take in chunks)
     finished = [prompt for prompt, take in chunks if prompt.computed + take >= prompt.target]
-    seconds = state.costs.step_s(decoding + prompts, decoding + len(finished), decoding + len(chunks), attention)
+    tokens, requests = decoding + prompts, decoding + len(chunks)
+    card_s = state.costs.card_s(tokens, decoding + len(finished), requests, attention)
     state.computed += prompts
-    _pass(state, seconds, 1, decoding + prompts)
+    _pass(state, card_s, state.costs.launch_s(tokens, requests, prompts=True), 1)
     for prompt, take in chunks:
         prompt.computed += take
     ended = _step_cohorts(state, 1)
@@ -275,7 +288,7 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
         if asked.prefix is not None:
             state.cached.add(asked.prefix)
         if prompt.left == asked.output_len:
-            state.first[prompt.index] = out_s
+            state.first[prompt.index] = out_s + asked.input_len * state.engine.prompt_s
         left = prompt.left - 1
         if left <= 0:
             ended.append(prompt.index)
@@ -292,23 +305,24 @@ def _decode(state: _State) -> None:
     """As many steps as change nothing: until an answer ends, a request arrives or blocks run short."""
     steps = min(cohort.left for cohort in state.cohorts)
     steps = _before_blocks_run_short(state, steps)
-    seconds = _steps_s(state, steps)
-    if state.arriving and state.arriving[0][0] <= state.now + seconds:
-        until = state.arriving[0][0] - state.now
-        late = 1 if state.costs.asynchronous else 0
-        reached = ceil(until * steps / seconds) if seconds else 1
-        steps = max(1, min(steps, reached + late))
-        seconds = _steps_s(state, steps)
-    _pass(state, seconds, steps, _decoding(state))
+    card_s, host_s = _step_s(state, steps)
+    if state.arriving:
+        each_s = max(card_s, host_s) if state.costs.asynchronous else card_s + host_s
+        ahead = state.costs.asynchronous and card_s > host_s
+        reached = ceil((state.arriving[0][0] - state.now) / each_s) + ahead if each_s else 1
+        if reached < steps:
+            steps = max(1, reached)
+            card_s, host_s = _step_s(state, steps)
+    _pass(state, card_s, host_s, steps)
     _finish(state, _step_cohorts(state, steps))
 
 
-def _steps_s(state: _State, steps: int) -> float:
-    """So many steps of decoding, each a token longer: as many times the one in the middle."""
+def _step_s(state: _State, steps: int) -> tuple[float, float]:
+    """The card's and the host's time for one of so many steps of decoding, each a token longer: for the middle one."""
     half = (steps - 1) / 2
     decoding = _decoding(state)
     attention = state.costs.read_s((len(cohort.members), cohort.context + half) for cohort in state.cohorts)
-    return steps * state.costs.step_s(decoding, decoding, decoding, attention)
+    return state.costs.card_s(decoding, decoding, decoding, attention), state.costs.launch_s(decoding, decoding)
 
 
 def _before_blocks_run_short(state: _State, steps: int) -> int:
@@ -322,18 +336,27 @@ def _before_blocks_run_short(state: _State, steps: int) -> int:
     return low
 
 
-def _pass(state: _State, seconds: float, steps: int, tokens: int) -> None:
-    """Time passes: so many steps, the last of so many tokens."""
-    last_step = state.now + seconds * (steps - 1) / steps
-    state.now += seconds
-    state.busy_s += seconds
-    launched = min(state.now, last_step + state.costs.launch_s(tokens))
-    state.seen_s = launched if state.costs.asynchronous else state.now
+def _pass(state: _State, card_s: float, host_s: float, steps: int) -> None:
+    """So many steps, of so many seconds each, pass. With async scheduling the host is a step ahead and no further."""
+    began = state.now
+    if state.costs.asynchronous:
+        launched = state.seen_s + host_s
+        state.now = max(began + card_s, launched) + (steps - 1) * max(card_s, host_s)
+        if steps > 1:
+            began, launched = state.now - max(card_s, host_s), (state.now if host_s > card_s else 0.0)
+        state.seen_s = max(began, launched)
+    else:
+        state.now += steps * (card_s + host_s)
+        state.seen_s = state.now
+    state.busy_s += state.now - began
 
 
 def _told_s(state: _State) -> float:
     """With async scheduling the next step is launched before this one's tokens are looked at."""
-    return state.now + (state.costs.launch_s(1) if state.costs.asynchronous else 0.0)
+    if not state.costs.asynchronous:
+        return state.now
+    following = state.costs.launch_s(1, 1, prompts=bool(state.running or state.waiting))
+    return max(state.now, state.seen_s + following)
 
 
 def _step_cohorts(state: _State, steps: int) -> list[int]:
