@@ -28,7 +28,7 @@ class Rates:
     prefill: float
     layer_s: float = 45e-6
     request_s: float = 8e-6
-    front_s: float = 4e-3
+    front_s: float = 3e-3
     admit_s: float = 1.2e-3
     prompt_s: float = 0.5e-6
     turn_s: float = 0.1e-3

@@ -11,7 +11,7 @@ meanwhile takes its turn as well.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 from dyno.predict.roofline import Costs
 
@@ -70,7 +70,6 @@ class Served:
     last_s: tuple[float, ...]
     preemptions: int
     computed: int
-    busy_s: float
 
 
 @dataclass(slots=True)
@@ -106,7 +105,8 @@ class _State:
     done: int = 0
     preemptions: int = 0
     computed: int = 0
-    busy_s: float = 0.0
+    untold_first: list[int] = field(default_factory=list)  # requests whose first, whose last token is there
+    untold_last: list[int] = field(default_factory=list)
     arriving: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[_Prompt] = field(default_factory=deque)
     running: list[_Prompt] = field(default_factory=list)  # prompts of which a part is computed
@@ -121,12 +121,11 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
     """Serve all requests. Every request must fit the engine alone (`largest_request`)."""
     number = len(demand.requests)
     state = _State(demand, engine, costs, sent=[0.0] * number, first=[0.0] * number, last=[0.0] * number)
-    for asked in demand.requests if demand.clients is None else ():
-        _send(state, 1, asked.at_s)
     _send(state, demand.clients or 0, 0.0)
     while state.done < number:
         _arrive(state)
         if not (state.waiting or state.running or state.cohorts):
+            _tell(state, state.now)
             _wake(state)
             continue
         chunks = _schedule(state)
@@ -134,8 +133,8 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
             _mixed_step(state, chunks)
         elif state.cohorts:
             _decode(state)
-    return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed,
-                  state.busy_s)  # fmt: skip
+    _tell(state, state.now)
+    return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed)
 
 
 def largest_request(demand: Demand) -> int:
@@ -160,11 +159,25 @@ def _send(state: _State, number: int, at_s: float) -> None:
 
 def _wake(state: _State) -> None:
     """An idle engine puts the next step together when a request arrives, and launches it at once."""
-    state.seen_s = max(state.seen_s, state.arriving[0][0])
+    state.seen_s = max(state.seen_s, _upcoming_s(state, state.seen_s))
     state.now = max(state.now, state.seen_s + (state.costs.host_s if state.costs.asynchronous else 0.0))
 
 
+def _upcoming_s(state: _State, otherwise: float) -> float:
+    """When the next request arrives, or is sent in an open loop."""
+    times = [state.arriving[0][0]] if state.arriving else []
+    if state.demand.clients is None and state.next_request < len(state.demand.requests):
+        times.append(state.demand.requests[state.next_request].at_s)
+    return min(times, default=otherwise)
+
+
 def _arrive(state: _State) -> None:
+    requests = state.demand.requests
+    while state.demand.clients is None and state.next_request < len(requests):
+        at_s = requests[state.next_request].at_s
+        if at_s > state.seen_s:
+            break
+        _send(state, 1, at_s)
     while state.arriving and state.arriving[0][0] <= state.seen_s:
         index = state.arriving.popleft()[1]
         asked = state.demand.requests[index]
@@ -264,8 +277,10 @@ def _mixed_step(state: _State, chunks: Sequence[tuple[_Prompt, int]]) -> None:
     finished = [prompt for prompt, take in chunks if prompt.computed + take >= prompt.target]
     tokens, requests = decoding + prompts, decoding + len(chunks)
     card_s = state.costs.card_s(tokens, decoding + len(finished), requests, attention)
+    host_s = state.costs.launch_s(tokens, requests, prompts=True)
     state.computed += prompts
-    _pass(state, card_s, state.costs.launch_s(tokens, requests, prompts=True), 1)
+    _tell(state, state.seen_s + host_s)
+    _pass(state, card_s, host_s, 1)
     for prompt, take in chunks:
         prompt.computed += take
     ended = _step_cohorts(state, 1)
@@ -280,7 +295,6 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
 
     Those whose answer is one token end with it.
     """
-    out_s = _told_s(state)
     ended = []
     grown: dict[tuple[int, int, int], _Cohort] = {}
     for prompt in finished:
@@ -288,7 +302,7 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
         if asked.prefix is not None:
             state.cached.add(asked.prefix)
         if prompt.left == asked.output_len:
-            state.first[prompt.index] = out_s + asked.input_len * state.engine.prompt_s
+            state.untold_first.append(prompt.index)
         left = prompt.left - 1
         if left <= 0:
             ended.append(prompt.index)
@@ -303,13 +317,16 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
 
 def _decode(state: _State) -> None:
     """As many steps as change nothing: until an answer ends, a request arrives or blocks run short."""
+    decoding = _decoding(state)
+    _tell(state, state.seen_s + state.costs.launch_s(decoding, decoding))
     steps = min(cohort.left for cohort in state.cohorts)
     steps = _before_blocks_run_short(state, steps)
     card_s, host_s = _step_s(state, steps)
-    if state.arriving:
+    upcoming_s = _upcoming_s(state, inf)
+    if upcoming_s < inf:
         each_s = max(card_s, host_s) if state.costs.asynchronous else card_s + host_s
         ahead = state.costs.asynchronous and card_s > host_s
-        reached = ceil((state.arriving[0][0] - state.now) / each_s) + ahead if each_s else 1
+        reached = ceil((upcoming_s - state.now) / each_s) + ahead if each_s else 1
         if reached < steps:
             steps = max(1, reached)
             card_s, host_s = _step_s(state, steps)
@@ -337,26 +354,20 @@ def _before_blocks_run_short(state: _State, steps: int) -> int:
 
 
 def _pass(state: _State, card_s: float, host_s: float, steps: int) -> None:
-    """So many steps, of so many seconds each, pass. With async scheduling the host is a step ahead and no further."""
-    began = state.now
-    if state.costs.asynchronous:
-        launched = state.seen_s + host_s
-        state.now = max(began + card_s, launched) + (steps - 1) * max(card_s, host_s)
-        if steps > 1:
-            began, launched = state.now - max(card_s, host_s), (state.now if host_s > card_s else 0.0)
-        state.seen_s = max(began, launched)
-    else:
+    """So many steps, of so many seconds each, pass.
+
+    With async scheduling the host is a step ahead and no further: it puts a step together once the one before the last
+    is through.
+    """
+    if not state.costs.asynchronous:
         state.now += steps * (card_s + host_s)
         state.seen_s = state.now
-    state.busy_s += state.now - began
-
-
-def _told_s(state: _State) -> float:
-    """With async scheduling the next step is launched before this one's tokens are looked at."""
-    if not state.costs.asynchronous:
-        return state.now
-    following = state.costs.launch_s(1, 1, prompts=bool(state.running or state.waiting))
-    return max(state.now, state.seen_s + following)
+        return
+    launched_s, each_s = state.seen_s + host_s, max(card_s, host_s)
+    before_s, state.now = state.now, max(state.now + card_s, launched_s) + (steps - 1) * each_s
+    if steps > 1:
+        before_s, launched_s = state.now - each_s, (state.now if host_s > card_s else 0.0)
+    state.seen_s = max(before_s, launched_s)
 
 
 def _step_cohorts(state: _State, steps: int) -> list[int]:
@@ -374,10 +385,21 @@ def _step_cohorts(state: _State, steps: int) -> list[int]:
 
 
 def _finish(state: _State, ended: Sequence[int]) -> None:
-    """Their clients have the answers, and send the next requests."""
-    out_s = _told_s(state)
-    for index in ended:
-        state.last[index] = out_s
     state.done += len(ended)
-    if ended and state.demand.clients is not None:
-        _send(state, len(ended), out_s)
+    state.untold_last += ended
+
+
+def _tell(state: _State, launched_s: float) -> None:
+    """Clients have the tokens of the last step, and who has an answer sends the next request.
+
+    With async scheduling the engine looks at a step's tokens once the next one is launched. The API server goes through
+    a whole prompt before it sends the first token of its answer.
+    """
+    told_s = max(state.now, launched_s) if state.costs.asynchronous else state.now
+    for index in state.untold_first:
+        state.first[index] = told_s + state.demand.requests[index].input_len * state.engine.prompt_s
+    for index in state.untold_last:
+        state.last[index] = max(told_s, state.first[index])
+    if state.untold_last and state.demand.clients is not None:
+        _send(state, len(state.untold_last), told_s)
+    state.untold_first, state.untold_last = [], []
