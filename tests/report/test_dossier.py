@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.report.test_dataset import LOADS, screened
-from tests.study.made import HARDWARE, journal, prepared, step
+from tests.study.made import HARDWARE, journal, prepared
 from tools.evidence import make, take_in
 
 from dyno.report import dossier
@@ -62,14 +62,6 @@ def test_a_client_agrees_with_the_server_within_two_percent_or_three_millisecond
     assert dossier.agrees(told(1.03, 30.0)) is False
 
 
-def test_a_claim_that_nobody_looked_at_is_neither_held_nor_refuted():
-    table = dossier.claims_table([outcome()])
-    assert table.count("not known") == len(dossier.CLAIMS)
-    eight = step(1, "baseline", "context", figures={"8192.ttft_ms": 139.5})
-    made, spec = journal([*STEPS, eight], workloads=LOADS, blocks=2, tests=("context",))
-    assert "140 ms with vLLM's defaults, one request | holds" in dossier.claims_table([judge(made, spec, "qwen3-4b")])
-
-
 def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):
     made, _ = journal(STEPS, workloads=LOADS)
     study = tmp_path / "qwen3-4b"
@@ -78,8 +70,7 @@ def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):
         append(study, line)
     packed, folder = tmp_path / "qwen3-4b.tar.gz", tmp_path / "evidence"
     pack(study, packed)
-    (folder / "records").mkdir(parents=True)
-    take_in(packed, folder / "records", tmp_path / "in")
+    take_in([packed], folder / "records", tmp_path / "in")
     make(folder, tmp_path / "once")
     (folder / "README.md").write_text("# By hand\n\n" + (folder / "README.md").read_text() + "\nThe end.\n")
     first = contents(folder)

@@ -4,7 +4,7 @@ Everything is derived from the studies' journals; the same studies make the same
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -196,79 +196,3 @@ def agrees(figures: Mapping[str, float | None]) -> bool | None:
         if ratio is not None and excess is not None:
             known.append(abs(ratio - 1) <= AGREES_SHARE or abs(excess) <= AGREES_MS)
     return all(known) if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim of the seed documents, and how it is looked at: the study's name, and what a row and the baseline say."""
-
-    text: str
-    study: str
-    config: str
-    measured: Callable[[Outcome, Row, Row], float | None]
-    holds: Callable[[float], bool]
-    shown: str
-
-
-def _metric(test: str, name: str) -> Callable[[Outcome, Row, Row], float | None]:
-    def ratio(_: Outcome, row: Row, base: Row) -> float | None:
-        ours, theirs = figure(row, test, name), figure(base, test, name)
-        return ours / theirs if ours and theirs else None
-
-    return ratio
-
-
-def _fact(name: str) -> Callable[[Outcome, Row, Row], float | None]:
-    def ratio(outcome: Outcome, row: Row, base: Row) -> float | None:
-        ours, theirs = (next((getattr(step.facts, name) for step in outcome.steps if step.facts and step.phase != "warm"
-                              and step.candidate == each.candidate.name), None) for each in (row, base))  # fmt: skip
-        return ours / theirs if ours and theirs else None
-
-    return ratio
-
-
-def _most(_: Outcome, row: Row, __: Row) -> float | None:
-    return max((ratio for ratio in row.ratios.values() if ratio), default=row.ratio)
-
-
-def _at_8k(_: Outcome, row: Row, __: Row) -> float | None:
-    return figure(row, "context", "8192.ttft_ms")
-
-
-CLAIMS = (
-    Claim("FP8 weights: up to 1.6 times the throughput, 4B", "qwen3-4b", "fp8-weights", _most,
-          lambda value: value >= 1.5, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("FP8 weights: up to 1.6 times the throughput, 8B", "qwen3-8b", "fp8-weights", _most,
-          lambda value: value >= 1.5, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("FP8: 8 times less memory", "qwen3-4b", "fp8-weights", _fact("weights_bytes"),
-          lambda value: value <= 1 / 7, "weights of x{:.2f} the bytes"),
-    Claim("FP8 KV cache: twice the context", "qwen3-4b", "fp8-kv", _metric("memory", "kv_cache_tokens"),
-          lambda value: value >= 1.9, "x{:.2f} the tokens of KV cache"),
-    Claim("FlashInfer: 25 to 40 % faster", "qwen3-4b", "flashinfer", _most,
-          lambda value: value >= 1.25, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("KV offloading, 16 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-16", _most,
-          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
-    Claim("KV offloading, 32 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-32", _most,
-          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
-    Claim("Time to first token below 2 s at 8K", "qwen3-4b", BASELINE, _at_8k,
-          lambda value: value < 2000, "{:.0f} ms with vLLM's defaults, one request"),
-    Claim("The card's memory tells configurations apart", "qwen3-4b", "fp8-both", _fact("device_used_bytes"),
-          lambda value: abs(value - 1) > 0.05, "x{:.3f} in use when ready: vLLM fills what it is given"),
-)  # fmt: skip
-
-
-def claims_table(outcomes: Sequence[Outcome]) -> str:
-    """What the seed documents claim, against what was measured here."""
-    by_name = {outcome.study: outcome for outcome in outcomes}
-    rows = [(claim.text, *_looked_at(claim, by_name.get(claim.study))) for claim in CLAIMS]
-    return markdown_table(("Claim", "Measured", "Here"), rows, ("Claim", "Measured", "Here"))
-
-
-def _looked_at(claim: Claim, outcome: Outcome | None) -> tuple[str, str]:
-    row = next((row for row in outcome.rows if row.candidate.name == claim.config), None) if outcome else None
-    if outcome is None or row is None:
-        return "not measured", "not known"
-    value = claim.measured(outcome, row, outcome.rows[0])
-    if value is None:
-        return state_text(row, outcome), "not known"
-    return claim.shown.format(value), "holds" if claim.holds(value) else "does not hold"
