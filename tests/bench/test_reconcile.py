@@ -57,9 +57,9 @@ def test_counters_and_histograms_are_what_was_added_since() -> None:
     assert added.ttft == Histogram(BOUNDS, (0, 15, 15, 15, 16, 16), SERVED.ttft.sum - 0.076)
 
 
-def means(**latencies: tuple[float, float] | float) -> dict[str, float | None]:
-    """Figures of `name=(the client's mean, the server's)`, in ms."""
-    made: dict[str, float | None] = {}
+def means(tokens: int = 0, **latencies: tuple[float, float] | float) -> dict[str, float | None]:
+    """Figures of `name=(the client's mean, the server's)`, in ms, for prompts of so many tokens."""
+    made: dict[str, float | None] = {"prompt_tokens": 3 * tokens, "completed": 3}
     for name, value in latencies.items():
         if isinstance(value, tuple):
             made |= {f"reconcile.{name}_mean_ratio": value[0] / value[1],
@@ -69,18 +69,21 @@ def means(**latencies: tuple[float, float] | float) -> dict[str, float | None]:
     return made
 
 
-# Measured on an H200: a prompt of 512 tokens; one of 32K, whose decoding holds the first token back; 64 at a time.
+# Measured, on an H200 but for FAST: a prompt of 512 tokens; one of 32K, whose decoding holds the first token back; one
+# of 8K on two slow cores; 64 at a time.
 SHORT = {"ttft": (13.7, 12.3), "itl": (3.5, 3.51), "e2el": (234.3, 233.1), "http": (234.3, 234.1), "head": 1.5}
 LONG = {"ttft": (934.6, 918.0), "itl": (4.3, 4.8), "e2el": (1070.0, 1066.2), "http": (1070.0, 1069.8), "head": 4.1}
+FAST = {"ttft": (96.6, 85.9), "itl": (3.6, 3.9), "e2el": (180.2, 177.0), "http": (180.2, 180.6), "head": 3.5}
 MANY = {"ttft": (122.2, 105.9), "itl": (5.21, 5.2), "e2el": (2781.0, 2765.0), "http": (2781.0, 2776.0), "head": 26.6}
 
 
-@pytest.mark.parametrize("told", [SHORT, LONG, MANY], ids=["short", "long", "many"])
+@pytest.mark.parametrize("told", [SHORT | {"tokens": 512}, LONG, FAST | {"tokens": 8192}, MANY],
+                         ids=["short", "long", "fast", "many"])  # fmt: skip
 def test_a_client_that_is_right_agrees_whatever_its_requests_wait_for_in_the_server(told) -> None:
     assert agrees(means(**told)) is True
 
 
-def later(told, ms: float, *names: str):
+def later(told, ms: float, *names: str) -> dict[str, float | None]:
     return means(**told | {name: (told[name][0] + ms, told[name][1]) for name in names})
 
 
@@ -90,7 +93,11 @@ def test_a_client_that_is_wrong_does_not_agree() -> None:
     assert agrees(later(SHORT, -5, "ttft", "e2el", "http") | {"reconcile.head_mean_ms": -3.5}) is False
     assert agrees(later(SHORT, 5, "ttft")) is False, "the first token's stamp 5 ms late"
     assert agrees(later(LONG, 20, "ttft")) is False
+    assert agrees(means(**FAST)) is False, "more than prompts so short explain"
+    assert agrees(later(FAST | {"tokens": 8192}, 5, "ttft")) is False
+    assert agrees(later(FAST | {"tokens": 8192}, 5, "ttft", "e2el", "http")) is False
     assert agrees(later(SHORT, 5, "itl")) is False, "5 ms more at every token"
+    assert agrees(later(SHORT, 5, "e2el", "http")) is False, "the last byte's stamp 5 ms late"
     assert agrees(later(MANY, -10, "ttft", "e2el", "http")) is False, "less than the server's web layer says"
     assert agrees(later(MANY, 20, "ttft", "e2el", "http")) is False, "longer before the clock than until the head"
 
