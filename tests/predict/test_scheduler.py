@@ -6,9 +6,10 @@ import pytest
 from models import QWEN3_4B, setup
 
 from dyno.hardware.gpus import find_card
+from dyno.predict.demand import Asked, Demand
 from dyno.predict.rates import generic
 from dyno.predict.roofline import costs
-from dyno.predict.scheduler import Asked, Demand, Engine, simulate
+from dyno.predict.scheduler import Engine, simulate
 
 _KNOWN = costs(setup(QWEN3_4B, async_scheduling=False), generic(find_card("H200")).rates)
 # One second a step, whatever is in it.

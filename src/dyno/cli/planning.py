@@ -16,9 +16,9 @@ from dyno.plan.jsonout import as_json
 from dyno.plan.known import misfits
 from dyno.plan.observed import Observation, kept_boots, parse_release, read_observed
 from dyno.plan.planning import Question, make_plan, unknown_shape
+from dyno.predict.demand import Demand
 from dyno.predict.latency import closed_loop, open_loop
 from dyno.predict.memory import Host
-from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release
 from dyno.units import format_bytes
 from dyno.workload import Workload, parse_limits, workload_from

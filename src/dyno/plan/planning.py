@@ -11,10 +11,10 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
+from dyno.predict.demand import Demand
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
-from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes

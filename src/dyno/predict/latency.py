@@ -8,9 +8,10 @@ from operator import mul
 from random import Random
 
 from dyno.predict import kv_cache
+from dyno.predict.demand import Asked, Demand, largest_request
 from dyno.predict.rates import LAUNCHES, NAMES, Calibration, Rates
 from dyno.predict.roofline import costs, low_bits
-from dyno.predict.scheduler import Asked, Demand, Engine, Served, largest_request, simulate
+from dyno.predict.scheduler import Engine, Served, simulate
 from dyno.predict.setup import Setup
 from dyno.workload import Workload
 

@@ -2,19 +2,19 @@
 
 CARD = "H200"
 RATES = {
-    "weights": 0.888,
-    "gemm": 0.854,
-    "gemm_low": 0.808,
-    "decode": 0.925,
-    "prefill": 0.659,
-    "layer_s": 4.46e-05,
-    "request_s": 1.04e-05,
-    "front_s": 0.00309,
+    "weights": 0.899,
+    "gemm": 0.83,
+    "gemm_low": 0.784,
+    "decode": 0.946,
+    "prefill": 0.687,
+    "layer_s": 4.52e-05,
+    "request_s": 1e-05,
+    "front_s": 0.00275,
     "admit_s": 0.00133,
-    "prompt_s": 1.99e-07,
-    "turn_s": 8.35e-05,
-    "host_s": 0.00125,
-    "eager_s": 0.000293,
+    "prompt_s": 2.59e-07,
+    "turn_s": 8.68e-05,
+    "host_s": 0.0012,
+    "eager_s": 0.000283,
     "link": 0.7,
 }
 POINTS = (

@@ -102,10 +102,8 @@ class Costs:
 
         Where there are tokens of prompts graphs hold all but attention; of more tokens than the largest, nothing.
         """
-        if tokens > self.largest_graph:
-            launching = self.eager_s
-        else:
-            launching = self.pieces_s if prompts else 0.0
+        pieces_s = self.pieces_s if prompts else 0.0
+        launching = self.eager_s if tokens > self.largest_graph else pieces_s
         return self.host_s + launching + requests * self.host_request_s
 
     def step_s(self, requests: int, attention_s: float) -> float:

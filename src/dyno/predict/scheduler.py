@@ -13,30 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 
+from dyno.predict.demand import Demand
 from dyno.predict.roofline import Costs
 
 # Of the server's work for requests that come together, what is done before the first of them is through.
 _IN_TURNS = 0.85
 _GOLDEN = 0.618033988749895  # of whose multiples any few in a row are spread evenly
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request. `at_s` counts in an open loop; `prefix` names a beginning it shares, of `prefix_len` tokens."""
-
-    input_len: int
-    output_len: int
-    at_s: float = 0.0
-    prefix: int | None = None
-    prefix_len: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Requests in the order of sending. `clients` of a closed loop, who start together; None: each at its own time."""
-
-    requests: tuple[Asked, ...]
-    clients: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +109,12 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
         if not (state.waiting or state.running or state.cohorts):
             _tell(state, state.now)
             _wake(state)
-            continue
-        chunks = _schedule(state)
-        if chunks:
+        elif chunks := _schedule(state):
             _mixed_step(state, chunks)
         elif state.cohorts:
             _decode(state)
     _tell(state, state.now)
     return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed)
-
-
-def largest_request(demand: Demand) -> int:
-    """Tokens of the longest request, answer included."""
-    return max(asked.input_len + asked.output_len for asked in demand.requests)
 
 
 def _send(state: _State, number: int, at_s: float) -> None:
@@ -159,24 +134,23 @@ def _send(state: _State, number: int, at_s: float) -> None:
 
 def _wake(state: _State) -> None:
     """An idle engine puts the next step together when a request arrives, and launches it at once."""
-    state.seen_s = max(state.seen_s, _upcoming_s(state, state.seen_s))
+    state.seen_s = max(state.seen_s, _upcoming_s(state))
     state.now = max(state.now, state.seen_s + (state.costs.host_s if state.costs.asynchronous else 0.0))
 
 
-def _upcoming_s(state: _State, otherwise: float) -> float:
-    """When the next request arrives, or is sent in an open loop."""
-    times = [state.arriving[0][0]] if state.arriving else []
-    if state.demand.clients is None and state.next_request < len(state.demand.requests):
-        times.append(state.demand.requests[state.next_request].at_s)
-    return min(times, default=otherwise)
+def _sending_s(state: _State) -> float:
+    """When the next request of an open loop is sent: never, where there is none."""
+    requests, following = state.demand.requests, state.next_request
+    return requests[following].at_s if state.demand.clients is None and following < len(requests) else inf
+
+
+def _upcoming_s(state: _State) -> float:
+    """When the next request arrives or is sent."""
+    return min(_sending_s(state), state.arriving[0][0] if state.arriving else inf)
 
 
 def _arrive(state: _State) -> None:
-    requests = state.demand.requests
-    while state.demand.clients is None and state.next_request < len(requests):
-        at_s = requests[state.next_request].at_s
-        if at_s > state.seen_s:
-            break
+    while (at_s := _sending_s(state)) <= state.seen_s:
         _send(state, 1, at_s)
     while state.arriving and state.arriving[0][0] <= state.seen_s:
         index = state.arriving.popleft()[1]
@@ -322,7 +296,7 @@ def _decode(state: _State) -> None:
     steps = min(cohort.left for cohort in state.cohorts)
     steps = _before_blocks_run_short(state, steps)
     card_s, host_s = _step_s(state, steps)
-    upcoming_s = _upcoming_s(state, inf)
+    upcoming_s = _upcoming_s(state)
     if upcoming_s < inf:
         each_s = max(card_s, host_s) if state.costs.asynchronous else card_s + host_s
         ahead = state.costs.asynchronous and card_s > host_s
