@@ -42,6 +42,7 @@ class Asked:
     observed: Path | None
     grid: str | None
     load: "Load | None"
+    warm: bool | None = None  # vLLM's compile cache: filled, empty; None: as in what was observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def run(asked: Asked, wants_json: bool) -> bool:
     rates = calibration_of(card, seen, keep=asked.observed is None) if demand else None
     if release > NEWEST:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
+    warm = asked.warm if asked.warm is not None or asked.observed else False
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm)
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))

@@ -63,7 +63,7 @@ def _sample(pool: Allocator, setup: Setup) -> None:
     """The V2 runner's: logits, a copy of them for log probabilities, and then the prompts' logits."""
     sequences, row = _warmed(setup), setup.model.vocab_size * _BYTES
     used = [pool.take(sequences * row) for _ in range(2)]
-    if setup.flashinfer_sampler:  # in 32 bits, masked, and as probabilities
+    if setup.flashinfer_sampler is not False:  # in 32 bits, masked, and as probabilities
         used += [pool.take(2 * sequences * row) for _ in range(3)]
     else:
         pool.take(sampler_buffer_bytes(setup))
