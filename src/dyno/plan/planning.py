@@ -136,8 +136,9 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
         if key == "kv_cache_dtype" and not fp8:
             continue
         found.append((name, ((key, value),)))
-    longest = kv_cache.longest(setup := resolve(question.model, question.args, question.release, question.card),
-                               predict_memory(setup, question.boots, question.host, warm=question.warm).kv_cache_bytes)  # fmt: skip
+    setup = resolve(question.model, question.args, question.release, question.card)
+    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
+    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     return found

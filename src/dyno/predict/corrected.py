@@ -27,9 +27,11 @@ from dyno.predict.terms import (
 from dyno.predict.weights import weights_bytes
 
 _SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
-_GRAPHS_APART = 0.06  # of the logarithm, between models of one machine
+_GRAPHS_APART, _GRAPHS_SHARED = 0.06, 0.1  # of the logarithm, between models of one machine, and between machines
 _RARE, _FAR = 0.05, 400 * MIB  # how seldom a machine is unlike all that were measured, and how far off it may be then
-_FLASHINFER = 0.5  # how likely its sampler is where nothing is said: vLLM's default, which builds for 84 s, once
+_FLASHINFER = (
+    0.4  # how likely its sampler is where nothing is said: the default, but it has to be built at the first start
+)
 _CLEAR = log(20)  # odds from which a boot is believed
 
 
@@ -148,7 +150,7 @@ def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
            if boot.facts.graph_bytes and (expected := graph_bytes(boot.setup, measured))]  # fmt: skip
     if not off or not prior.nbytes:
         return prior
-    common = sqrt(max(1e-9, (prior.spread / prior.nbytes) ** 2 - _GRAPHS_APART**2 / 2))
+    common = max(_GRAPHS_SHARED, prior.spread / prior.nbytes)
     known = len(off) / _GRAPHS_APART**2 + 1 / common**2
     expected = prior.nbytes * exp(sum(off) / _GRAPHS_APART**2 / known)
     return Term(expected, expected * hypot(sqrt(1 / known), _GRAPHS_APART))

@@ -8,10 +8,8 @@ from dyno.predict import kv_cache
 from dyno.predict.constants import HOPPER, Constants
 from dyno.predict.corrected import only_warm, terms
 from dyno.predict.setup import GIB, Setup, refusals
-from dyno.predict.terms import Boot, Terms, requested_bytes
+from dyno.predict.terms import SURE, Boot, Terms, requested_bytes
 from dyno.units import format_bytes
-
-SURE = 1.28  # standard deviations between the figure and its low and high: 80 of 100 fall between, as with latencies
 
 # vLLM's CPU engine: what its worker has resident beside the weights, and its default until 0.10.
 _CPU_WORKER_BYTES, _CPU_DEFAULT_BYTES = round(0.53 * GIB), 4 * GIB

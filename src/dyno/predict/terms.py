@@ -1,4 +1,4 @@
-"""The terms of a card's memory before any start was seen, how sure each is, and how far a start that was seen is off."""
+"""The terms of a card's memory before any start was seen, how sure each is, and how far off a start was."""
 
 from dataclasses import dataclass
 from math import ceil, hypot
@@ -50,6 +50,8 @@ class Terms:
     kept: Term
 
 
+SURE = 1.28  # standard deviations between a figure and its low and high: 80 of 100 fall between, as with latencies
+
 _MEASURED = (0, 26)
 _REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and stored in a form that kernels repack
 _LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
@@ -58,7 +60,7 @@ _HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measure
 
 def known_constants(setup: Setup, measured: Constants) -> Constants:
     """The constants of a setup's card."""
-    return constants_for(setup.card.capability if setup.card else (0, 0), measured)
+    return constants_for(setup.card, measured)
 
 
 def prior_terms(setup: Setup, measured: Constants, cold: bool) -> Terms:
@@ -73,13 +75,14 @@ def prior_terms(setup: Setup, measured: Constants, cold: bool) -> Terms:
         other=Term(known.other + held.nbytes, hypot(known.machine_off, known.other_off, held.spread)),
         graphs=Term(graphs, known.graph_off * graphs),
         context=Term(known.context + links.nbytes, links.spread),
-        kept=Term(known.kept + kept_bytes(setup), hypot(known.machine_off, known.kept_off)),
+        kept=Term(known.kept + kept_bytes(setup, cold=cold), hypot(known.machine_off, known.kept_off)),
     )
 
 
-def own_spread(setup: Setup) -> float:
-    """How far a model's weights and its peak are off together."""
-    return hypot(_weights_spread(setup, weights_bytes(setup)), activation_spread(setup))
+def own_spread(setup: Setup, known: Constants) -> float:
+    """How far a model's weights, its peak and what the budget holds of its graphs are off together."""
+    graphs = known.graph_off * graph_bytes(setup, known) if setup.graphs_budgeted else 0.0
+    return hypot(_weights_spread(setup, weights_bytes(setup)), activation_spread(setup), graphs)
 
 
 def _weights_spread(setup: Setup, weights: float) -> float:
@@ -93,7 +96,7 @@ def activation_spread(setup: Setup) -> float:
     if model.is_hybrid or model.multimodal:
         off = 100 * MIB
     else:
-        off = 5 * MIB if model.num_experts or model.uses_mla or setup.eager else 2 * MIB
+        off = 4 * MIB if model.num_experts or model.uses_mla or setup.eager else 2 * MIB
     return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
 
 
@@ -123,11 +126,13 @@ def other_offs(boot: Boot, measured: Constants, *, own: bool = False) -> tuple[f
 
 def kept_off(boot: Boot, measured: Constants) -> float | None:
     """What the card has in use beyond all terms."""
-    facts, prior = boot.facts, prior_terms(boot.setup, measured, cold=True)
+    facts, offs = boot.facts, other_offs(boot, measured, own=True)
     if facts.device_used_bytes is None or facts.kv_cache_bytes is None:
         return None
+    cold = offs is None or abs(offs[0]) <= abs(offs[1])
+    prior = prior_terms(boot.setup, measured, cold)
     graphs = facts.graph_bytes if facts.graph_bytes is not None else prior.graphs.nbytes
-    other = prior.other.nbytes + (other_off(boot, measured, own=True) or 0.0)
+    other = prior.other.nbytes + (min(offs, key=abs) if offs else 0.0)
     return (facts.device_used_bytes - facts.kv_cache_bytes - (facts.weights_bytes or prior.weights.nbytes) - graphs
             - prior.context.nbytes - other - prior.kept.nbytes)  # fmt: skip
 
