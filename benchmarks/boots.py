@@ -1,6 +1,6 @@
 """Starts engines one after another and writes down what each start told, for `dyno plan --observed` and memory.py.
 
-    python benchmarks/boots.py LIST OUT.jsonl [--engine NAME] [--seconds 570]
+    python benchmarks/boots.py LIST OUT.jsonl [--engine NAME] [--gpu INDEX] [--seconds 570]
 
 LIST is a JSON list of {"id", "shape", "args", "env"}: a synthetic shape, the words after `vllm serve MODEL`, variables.
 What stands in OUT already is not started again; no start is begun after `--seconds`. One at a time, on an idle card:
@@ -19,7 +19,7 @@ from dyno.engine.environment import Environment, current_environment, load_catal
 from dyno.engine.process import EngineProcess
 from dyno.errors import EngineFailed
 from dyno.hardware.probe import gpu_memory_used, read_hardware
-from dyno.hardware.spec import Hardware
+from dyno.hardware.spec import Gpu
 from dyno.home import dyno_home
 from dyno.model.synthetic import SHAPES, write_model
 
@@ -42,27 +42,28 @@ def main() -> None:
     read.add_argument("list", type=Path)
     read.add_argument("out", type=Path)
     read.add_argument("--engine", default=None)
+    read.add_argument("--gpu", type=int, default=0)
     read.add_argument("--seconds", type=float, default=float("inf"))
     asked = read.parse_args()
     began = time.monotonic()
-    engine, hardware = current_environment(asked.engine), read_hardware(dyno_home())
+    engine, gpus = current_environment(asked.engine), read_hardware(dyno_home()).gpus
+    card = gpus[asked.gpu] if gpus else None
     done = {json.loads(line)["id"] for line in asked.out.read_text().splitlines()} if asked.out.exists() else set()
     for boot in json.loads(asked.list.read_text()):
         if boot["id"] in done or time.monotonic() - began > asked.seconds:
             continue
-        line = start(boot, engine, hardware, asked.out.parent)
+        line = start(boot, engine, card, asked.out.parent)
         with asked.out.open("a") as lines:
             lines.write(json.dumps(line) + "\n")
         print(boot["id"], line["facts"] or line["exact"].get("refused") or line["failure"], flush=True)
 
 
-def start(boot: dict, engine: Environment, hardware: Hardware, folder: Path) -> dict:
+def start(boot: dict, engine: Environment, card: Gpu | None, folder: Path) -> dict:
     shape = SHAPES[boot["shape"]]
     model = write_model(folder / "models" / shape.name, shape)
     words = ["--load-format", "dummy", *boot["args"]]
     args = parse_changes(words, load_catalog(engine), str(model))
     args = EngineArgs(args.model, args.flags, tuple(boot.get("env", {}).items()))
-    card = hardware.gpus[0] if hardware.gpus else None
     log = folder / "logs" / f"{boot['id']}.log"
     log.parent.mkdir(exist_ok=True)
     before = gpu_memory_used(card.uuid) if card else None

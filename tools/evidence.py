@@ -2,67 +2,76 @@
 
     python tools/evidence.py docs/evidence/h200 [PACKED.tar.gz ...]
 
-Packed studies that are named are taken into FOLDER/records first, with the raw records that the page draws alone. Then
-everything is made again from the records: `points.csv`, `starts.csv`, `audit.csv`, the page of the first study, and the
-tables of README.md between its marks. The prose around the marks is written by hand. The same records make the same
-bytes.
+Packed studies that are named are taken into FOLDER/records first, with the raw records that are shown alone. Then
+everything is made again from the records, the oldest study first: `points.csv`, `starts.csv`, `audit.csv`, the page of
+the oldest study, and the tables of README.md between its marks; what is claimed of these figures stands in claims.toml.
+The prose around the marks is written by hand. The same records make the same bytes.
 """
 
 import csv
 import io
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from dyno.bench.reconcile import agrees
 from dyno.report import dossier
+from dyno.report.claims import claims_table, read_claims
 from dyno.report.dataset import POINTS, STARTS, columns_table, write_dataset
 from dyno.report.folder import page_of
 from dyno.report.matrix import compared
+from dyno.study.journal import read_journal
 from dyno.study.outcome import Outcome
 from dyno.study.pack import SUFFIX, pack, unpack
 from dyno.study.store import load_outcome
 
-ORDER = ("qwen3-4b", "qwen3-8b", "qwen3-4b-offload", "qwen3-4b-concurrency")
 MOST_RAW_BYTES = 2 << 20
 MARK = "<!-- {} -->"
 
 
 def main() -> None:
     folder, packed = Path(sys.argv[1]), [Path(word) for word in sys.argv[2:]]
-    (folder / "records").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for file in packed:
-            take_in(file, folder / "records", Path(scratch) / "in")
+        take_in(packed, folder / "records", Path(scratch) / "in")
         make(folder, Path(scratch) / "studies")
 
 
-def take_in(file: Path, records: Path, scratch: Path) -> None:
-    """A packed study among the records, with what the page draws of its raw records."""
-    scratch.mkdir(exist_ok=True)
-    copy = scratch / file.name
-    copy.write_bytes(file.read_bytes())
-    study = unpack(copy)
-    left_out = pack(study, records / file.name, MOST_RAW_BYTES, set(_drawn(load_outcome(study))))
-    print(f"{records / file.name}: {(records / file.name).stat().st_size:,} bytes, {len(left_out)} raw files left out")
+def take_in(packed: Collection[Path], records: Path, scratch: Path) -> None:
+    """Packed studies among the records, with what is shown of their raw records."""
+    records.mkdir(parents=True, exist_ok=True)
+    for file in packed:
+        if file.resolve() != (records / file.name).resolve():
+            shutil.copyfile(file, records / file.name)
+    taken = {file.name for file in packed}
+    for place, study in enumerate(opened(records, scratch)):
+        if (record := records / f"{study.name}{SUFFIX}").name in taken:
+            left_out = pack(study, record, MOST_RAW_BYTES, set(_shown(load_outcome(study), paged=place == 0)))
+            print(f"{record}: {record.stat().st_size:,} bytes, {len(left_out)} raw files left out")
 
 
-def _drawn(outcome: Outcome) -> Iterator[str]:
-    """Folders of raw records that a page draws: the compared sides' loads, and every search for a capacity."""
+def opened(records: Path, scratch: Path) -> list[Path]:
+    """The folders of all studies, the oldest first."""
+    scratch.mkdir()
+    studies = []
+    for record in sorted(records.glob(f"*{SUFFIX}")):
+        studies.append(unpack(Path(shutil.copyfile(record, scratch / record.name))))
+    return sorted(studies, key=lambda study: read_journal(study).study.created_at)
+
+
+def _shown(outcome: Outcome, paged: bool) -> Iterator[str]:
+    """What of the raw records is shown: every search for a capacity, and on a page the loads of the compared sides."""
     for step in outcome.steps:
-        side = step.candidate in compared(outcome) and step.scenario == "throughput"
-        if step.raw and (side or step.scenario == "concurrency"):
+        if step.raw and step.scenario == "concurrency":
+            yield f"{Path(step.raw[0]).parent.name}/concurrency.json"
+        if step.raw and paged and step.scenario == "throughput" and step.candidate in compared(outcome):
             yield Path(step.raw[0]).parent.name
 
 
 def make(folder: Path, scratch: Path) -> None:
     """Everything that follows from the records."""
-    scratch.mkdir()
-    studies = []
-    for name in ORDER:
-        if (record := folder / "records" / f"{name}{SUFFIX}").is_file():
-            (scratch / record.name).write_bytes(record.read_bytes())
-            studies.append(unpack(scratch / record.name))
+    studies = opened(folder / "records", scratch)
     outcomes = [load_outcome(study) for study in studies]
     write_dataset(studies, folder)
     (folder / "audit.csv").write_text(audit_csv(outcomes))
@@ -70,7 +79,8 @@ def make(folder: Path, scratch: Path) -> None:
         (folder / f"{outcomes[0].study}.html").write_text(page_of(studies[0], outcomes[0]))
     readme = folder / "README.md"
     text = readme.read_text() if readme.is_file() else ""
-    for name, made in blocks(outcomes).items():
+    claims = claims_table(read_claims(folder / "claims.toml"), outcomes)
+    for name, made in (blocks(outcomes) | {"claims": claims}).items():
         text = with_block(text, name, made)
     readme.write_text(text)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -85,8 +95,7 @@ def blocks(outcomes: list[Outcome]) -> dict[str, str]:
         made[f"worth {outcome.study}"] = dossier.worth_table(outcome, outcomes)
         made[f"confirmed {outcome.study}"] = dossier.confirmed_table(outcome)
         made[f"capacity {outcome.study}"] = dossier.capacity_table(outcome)
-    made |= {"claims": dossier.claims_table(outcomes), "audit": dossier.audit_table(outcomes)}
-    made |= {"points": columns_table(POINTS), "starts": columns_table(STARTS)}
+    made |= {"audit": dossier.audit_table(outcomes), "points": columns_table(POINTS), "starts": columns_table(STARTS)}
     return {name: text for name, text in made.items() if text}
 
 
@@ -101,15 +110,15 @@ def with_block(text: str, name: str, made: str) -> str:
 
 def audit_csv(outcomes: list[Outcome]) -> str:
     """One line a run: its state, the audit's reasons, and the client against vLLM's own metrics."""
-    figures = [f"reconcile.{latency}_mean_{name}" for latency in ("ttft", "itl", "e2el")
-               for name in ("ratio", "excess_ms")]  # fmt: skip
+    figures = [f"reconcile.{latency}_mean_{name}" for latency in ("ttft", "itl", "e2el", "http")
+               for name in ("ratio", "excess_ms")] + ["reconcile.head_mean_ms"]  # fmt: skip
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["study", "block", "launch", "phase", "config", "scenario", "state", "agrees", "void", *figures])
     for outcome in outcomes:
         for step in outcome.steps:
             if step.figures and step.scenario not in ("startup", "memory"):
-                told = dossier.agrees(step.figures)
+                told = agrees(step.figures)
                 known = [step.figures.get(name) for name in figures]
                 table.writerow([outcome.study, step.block, step.launch, step.phase, step.candidate, step.scenario,
                                 step.state, "" if told is None else told, "; ".join(step.void),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.study.made import ENGINE, FACTS, HARDWARE, failed, journal, prepared, step, whole
 
-from dyno.report.dataset import POINTS, STARTS, columns_table, write_dataset
+from dyno.report.dataset import POINTS, STARTS, columns_table, points_of, starts_of, write_dataset
 from dyno.report.workloads import all_tables
 from dyno.study.journal import BlockLine, StepLine, append
 from dyno.study.outcome import judge
@@ -28,7 +28,9 @@ def study(tmp_path):
     steps = [step(-1, "eager", "startup", phase="warm", facts=replace(FACTS, compile_cached=False)),
              *screened(0, "baseline", 100.0, 50.0), *screened(1, "eager", 110.0, 60.0), failed(2, "fast"),
              step(1, "eager", "context", figures={"8192.ttft_ms": 110.5, "2048.ttft_ms": 30.0, "8192.kv_usage": 0.1,
-                                                  "2048.tpot_ms": 3.0, "ttft_ms.p50": 110.5}),
+                                                  "2048.tpot_ms": 3.0, "ttft_ms.p50": 110.5, "2048.kv_usage": 0.0,
+                                                  "completed": 3, "failed": 0, "ttft_ms.p95": 111.0,
+                                                  "temperature_peak_c": 50.0}),
              step(1, "eager", "concurrency", figures={"knee_concurrency": 4},
                   raw=("raw/001-concurrency/x.npz",))]  # fmt: skip
     made, spec = journal(steps, workloads=LOADS)
@@ -70,6 +72,33 @@ def test_every_load_every_length_and_every_probe_is_a_point_of_its_own(study, tm
     begun = [(row["config"], row["phase"], row["state"], row["compile_cached"]) for row in read(starts)]
     assert begun == [("eager", "warm", "complete", "0"), ("baseline", "screen", "complete", ""),
                      ("eager", "screen", "complete", ""), ("fast", "screen", "failed", "")]  # fmt: skip
+
+
+def test_what_is_not_known_is_empty_and_what_is_known_to_be_none_is_0(study, tmp_path):
+    short, long = (row for row in read(write_dataset([study[0]], tmp_path)[0]) if row["scenario"] == "context")
+    told = ("completed", "failed", "kv_usage_peak", "ttft_p95_ms", "temperature_peak_c", "prefix_len", "prefixes")
+    assert [short[name] for name in told] == ["3", "0", "", "", "50", "0", "0"]
+    assert [long[name] for name in told] == ["3", "0", "0.1", "111", "50", "0", "0"]
+
+
+def test_a_shared_beginning_is_told_with_its_length(tmp_path):
+    pool = {"preset": "chat", "prefix_len": 256, "prefixes": 8}
+    steps = [step(0, "baseline", "throughput"), step(0, "baseline", "prefix_reuse", figures={"hit_rate": 0.8})]
+    made, _ = journal(steps, workloads={"pool": pool})
+    rows = list(points_of(made, tmp_path))
+    assert [(row["scenario"], row["prefix_len"], row["prefixes"]) for row in rows] == [
+        ("throughput", 256, 8), ("prefix_reuse", 2048, 1)]  # fmt: skip
+
+
+def test_starts_that_shared_the_machine_say_with_how_many():
+    def warm(launch, at, seconds, block=1):
+        return step(launch, "eager", "startup", phase="warm", facts=FACTS, duration_s=seconds, block=block,
+                    started_at=f"2026-01-01T00:{at}+00:00")  # fmt: skip
+
+    alone = step(0, "eager", "startup", facts=FACTS, duration_s=30.0, started_at="2026-01-01T00:00:00+00:00")
+    made, _ = journal([warm(-1, "00:00", 60.0), warm(-2, "00:00", 40.0), warm(-3, "00:40", 70.0),
+                       warm(-4, "01:50", 20.0), warm(-5, "00:10", 20.0, block=2), alone])  # fmt: skip
+    assert [row["at_once"] for row in starts_of(made, "s")] == [2, 2, 2, 1, 1, 1]
 
 
 def test_the_same_studies_make_the_same_tables_and_every_column_is_documented(study, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.report.test_dataset import LOADS, screened
-from tests.study.made import HARDWARE, journal, prepared, step
+from tests.study.made import HARDWARE, journal, prepared
 from tools.evidence import make, take_in
 
 from dyno.report import dossier
@@ -52,22 +52,11 @@ def test_a_launch_that_compiled_is_called_cold():
     assert "1 and 2, cold" in table
 
 
-def test_a_client_agrees_with_the_server_within_two_percent_or_three_milliseconds():
-    def told(ratio, excess):
-        return {"reconcile.ttft_mean_ratio": ratio, "reconcile.ttft_mean_excess_ms": excess}
-
-    assert dossier.agrees({}) is None
-    assert dossier.agrees(told(1.5, 2.9)) is True
-    assert dossier.agrees(told(1.01, 30.0)) is True
-    assert dossier.agrees(told(1.03, 30.0)) is False
-
-
-def test_a_claim_that_nobody_looked_at_is_neither_held_nor_refuted():
-    table = dossier.claims_table([outcome()])
-    assert table.count("not known") == len(dossier.CLAIMS)
-    eight = step(1, "baseline", "context", figures={"8192.ttft_ms": 139.5})
-    made, spec = journal([*STEPS, eight], workloads=LOADS, blocks=2, tests=("context",))
-    assert "140 ms with vLLM's defaults, one request | holds" in dossier.claims_table([judge(made, spec, "qwen3-4b")])
+def test_what_a_first_token_took_longer_is_told_in_two_parts():
+    told = {"reconcile.ttft_mean_ratio": 1.018, "reconcile.ttft_mean_excess_ms": 16.5,
+            "reconcile.e2el_mean_ratio": 1.004, "reconcile.e2el_mean_excess_ms": 4.0}  # fmt: skip
+    assert dossier.first_token(told) == (16.5, 4.0, 12.5)
+    assert dossier.first_token({}) == (None, None, None)
 
 
 def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):
@@ -78,8 +67,7 @@ def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):
         append(study, line)
     packed, folder = tmp_path / "qwen3-4b.tar.gz", tmp_path / "evidence"
     pack(study, packed)
-    (folder / "records").mkdir(parents=True)
-    take_in(packed, folder / "records", tmp_path / "in")
+    take_in([packed], folder / "records", tmp_path / "in")
     make(folder, tmp_path / "once")
     (folder / "README.md").write_text("# By hand\n\n" + (folder / "README.md").read_text() + "\nThe end.\n")
     first = contents(folder)

@@ -2,7 +2,17 @@ from dataclasses import replace
 
 import pytest
 
-from dyno.report.matrix import bound_text, check_text, limits_text, matrix_table, number, state_text
+from dyno.report.matrix import (
+    bound_text,
+    check_text,
+    is_recommended,
+    limits_text,
+    matrix_table,
+    number,
+    state_text,
+)
+from dyno.report.wording import recommendation
+from dyno.study.outcome import Recommendation
 from dyno.verdict.limits import check_limits
 from dyno.workload import parse_limits
 
@@ -34,6 +44,17 @@ def test_states_are_said_in_words(outcome, unproven):
         "measured", "recommended", "measured", "accuracy not tested",
         "void: 1,024 tokens by usage, 1,030 by vLLM's counters", "failed: KV cache too small", "measured"]  # fmt: skip
     assert state_text(unproven.rows[0], unproven) == "not run yet"
+
+
+def test_a_baseline_that_nothing_was_confirmed_against_is_not_called_recommended(outcome):
+    first = outcome.rows[0]
+    stays = replace(outcome, verdict=None, recommended=Recommendation(first.candidate, "Nothing else was proven."))
+    assert state_text(first, stays) == "nothing confirmed against it"
+    assert not is_recommended(first, stays)
+    assert recommendation(stays) == ("Nothing is recommended: no candidate was confirmed against baseline, so it "
+                                     "stays.")  # fmt: skip
+    confirmed = replace(stays, verdict=outcome.verdict)
+    assert state_text(first, confirmed) == "recommended"
 
 
 def test_limits_name_what_is_missed_and_what_was_not_measured(outcome):

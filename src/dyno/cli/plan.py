@@ -36,6 +36,6 @@ def plan(
     from dyno.cli import planning
 
     asked = planning.Asked(model, gpu, hardware, vllm, tuple(settings or ()), tuple(limits or ()), observed, grid,
-                           planning.load_of(workload, input_len, output_len, concurrency), warm)  # fmt: skip
+                           workload, input_len, output_len, concurrency, warm)  # fmt: skip
     if not planning.run(asked, as_json):
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dyno.engine.args import EngineArgs, FlagValue
-from dyno.errors import InputError
+from dyno.errors import InputError, nearest
 from dyno.hardware.gpus import Card
 from dyno.model.architectures import known_architectures
 from dyno.model.spec import ModelSpec
@@ -57,8 +57,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     """
     model = question.model
     if not model.caches:
-        known = "" if model.architecture in known_architectures() else f"; it knows {', '.join(known_architectures())}"
-        raise InputError(f"{model.source}: {model.unknown}, and it does not guess{known}")
+        raise InputError(unknown_shape(model))
     asked = candidate(question, "as asked", question.args)
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
@@ -66,6 +65,14 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
                 len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
+
+
+def unknown_shape(model: ModelSpec) -> str:
+    """Why nothing is said of a model, and of which something would be."""
+    known = known_architectures()
+    near = nearest(model.architecture, known)
+    there = "" if model.architecture in known else f"{near}; it knows {', '.join(known)}"
+    return f"{model.source}: {model.unknown}, and it does not guess{there}"
 
 
 def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, list[Candidate]]:

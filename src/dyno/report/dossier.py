@@ -4,10 +4,11 @@ Everything is derived from the studies' journals; the same studies make the same
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from dyno.bench.reconcile import agrees, difference
 from dyno.report.findings import audit_sentence
 from dyno.report.markdown import markdown_table
 from dyno.report.matrix import NOTHING, figure, number, state_text
@@ -23,7 +24,6 @@ from dyno.verdict.compare import half_width
 
 LENGTHS = (8192, 16384, 32768)
 LEAST_FREEDOM = 3  # below that, an interval says nothing
-AGREES_SHARE, AGREES_MS = 0.02, 3.0  # between the client's latencies and the server's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _figures(steps: Sequence[Step], outcome: Outcome, tests: Sequence[str]) -> l
 def audit_table(outcomes: Sequence[Outcome]) -> str:
     """How the client's latencies stand to vLLM's own over the same requests, and what the audit says, by test."""
     headers = ("Study", "Test", "Runs", "Void", "Compared", "Agree", "Worst TTFT mean, client less server ms",
-               "Worst ITL mean, client over server")  # fmt: skip
+               "of it before vLLM's clock starts", "after it stops", "Worst ITL mean, client over server")  # fmt: skip
     rows = [_audited(outcome, test) for outcome in outcomes for test in _tests_of(outcome)]
     told = "\n".join(f"- {outcome.study}: {audit_sentence(outcome)}" for outcome in outcomes)
     return f"{markdown_table(headers, rows, headers[:2])}\n\n{told}"
@@ -180,95 +180,20 @@ def _audited(outcome: Outcome, test: str) -> Cells:
     steps = [step for step in outcome.steps if step.scenario == test]
     valid = [step for step in steps if step.state == "complete"]
     told = [answer for step in valid if (answer := agrees(step.figures)) is not None]
-    excess = [value for step in valid if (value := step.figures.get("reconcile.ttft_mean_excess_ms")) is not None]
+    firsts = [first_token(step.figures) for step in valid]
+    first = max(firsts, key=lambda parts: abs(parts[0] or 0), default=(None, None, None))
     ratio = [value for step in valid if (value := step.figures.get("reconcile.itl_mean_ratio")) is not None]
     worst = max(ratio, key=lambda value: abs(value - 1), default=None)
     return (outcome.study, test, str(len(steps)), str(sum(step.state == "void" for step in steps)), str(len(told)),
-            str(sum(told)), number(max(excess, key=abs, default=None)),
-            NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
+            str(sum(told)), *map(number, first), NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
 
 
-def agrees(figures: Mapping[str, float | None]) -> bool | None:
-    """Whether mean TTFT and mean ITL are within 2 % or 3 ms of vLLM's; None where there was nothing to compare."""
-    known = []
-    for latency in ("ttft", "itl"):
-        ratio, excess = (figures.get(f"reconcile.{latency}_mean_{name}") for name in ("ratio", "excess_ms"))
-        if ratio is not None and excess is not None:
-            known.append(abs(ratio - 1) <= AGREES_SHARE or abs(excess) <= AGREES_MS)
-    return all(known) if known else None
+def first_token(figures: Mapping[str, float | None]) -> tuple[float | None, float | None, float | None]:
+    """How much later than vLLM the client has first tokens, in ms: all, and before its clock starts and after it stops.
 
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim of the seed documents, and how it is looked at: the study's name, and what a row and the baseline say."""
-
-    text: str
-    study: str
-    config: str
-    measured: Callable[[Outcome, Row, Row], float | None]
-    holds: Callable[[float], bool]
-    shown: str
-
-
-def _metric(test: str, name: str) -> Callable[[Outcome, Row, Row], float | None]:
-    def ratio(_: Outcome, row: Row, base: Row) -> float | None:
-        ours, theirs = figure(row, test, name), figure(base, test, name)
-        return ours / theirs if ours and theirs else None
-
-    return ratio
-
-
-def _fact(name: str) -> Callable[[Outcome, Row, Row], float | None]:
-    def ratio(outcome: Outcome, row: Row, base: Row) -> float | None:
-        ours, theirs = (next((getattr(step.facts, name) for step in outcome.steps if step.facts and step.phase != "warm"
-                              and step.candidate == each.candidate.name), None) for each in (row, base))  # fmt: skip
-        return ours / theirs if ours and theirs else None
-
-    return ratio
-
-
-def _most(_: Outcome, row: Row, __: Row) -> float | None:
-    return max((ratio for ratio in row.ratios.values() if ratio), default=row.ratio)
-
-
-def _at_8k(_: Outcome, row: Row, __: Row) -> float | None:
-    return figure(row, "context", "8192.ttft_ms")
-
-
-CLAIMS = (
-    Claim("FP8 weights: up to 1.6 times the throughput, 4B", "qwen3-4b", "fp8-weights", _most,
-          lambda value: value >= 1.5, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("FP8 weights: up to 1.6 times the throughput, 8B", "qwen3-8b", "fp8-weights", _most,
-          lambda value: value >= 1.5, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("FP8: 8 times less memory", "qwen3-4b", "fp8-weights", _fact("weights_bytes"),
-          lambda value: value <= 1 / 7, "weights of x{:.2f} the bytes"),
-    Claim("FP8 KV cache: twice the context", "qwen3-4b", "fp8-kv", _metric("memory", "kv_cache_tokens"),
-          lambda value: value >= 1.9, "x{:.2f} the tokens of KV cache"),
-    Claim("FlashInfer: 25 to 40 % faster", "qwen3-4b", "flashinfer", _most,
-          lambda value: value >= 1.25, "x{:.2f} at most of the default's output tokens a second"),
-    Claim("KV offloading, 16 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-16", _most,
-          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
-    Claim("KV offloading, 32 GiB: 2 to 9 times the throughput", "qwen3-4b-offload", "offload-32", _most,
-          lambda value: value >= 2, "x{:.2f} with prompts that come back to a capped KV cache"),
-    Claim("Time to first token below 2 s at 8K", "qwen3-4b", BASELINE, _at_8k,
-          lambda value: value < 2000, "{:.0f} ms with vLLM's defaults, one request"),
-    Claim("The card's memory tells configurations apart", "qwen3-4b", "fp8-both", _fact("device_used_bytes"),
-          lambda value: abs(value - 1) > 0.05, "x{:.3f} in use when ready: vLLM fills what it is given"),
-)  # fmt: skip
-
-
-def claims_table(outcomes: Sequence[Outcome]) -> str:
-    """What the seed documents claim, against what was measured here."""
-    by_name = {outcome.study: outcome for outcome in outcomes}
-    rows = [(claim.text, *_looked_at(claim, by_name.get(claim.study))) for claim in CLAIMS]
-    return markdown_table(("Claim", "Measured", "Here"), rows, ("Claim", "Measured", "Here"))
-
-
-def _looked_at(claim: Claim, outcome: Outcome | None) -> tuple[str, str]:
-    row = next((row for row in outcome.rows if row.candidate.name == claim.config), None) if outcome else None
-    if outcome is None or row is None:
-        return "not measured", "not known"
-    value = claim.measured(outcome, row, outcome.rows[0])
-    if value is None:
-        return state_text(row, outcome), "not known"
-    return claim.shown.format(value), "holds" if claim.holds(value) else "does not hold"
+    An answer's end has only the time before.
+    """
+    ttft, e2el = (difference(figures, name) for name in ("ttft", "e2el"))
+    if ttft is None or e2el is None:
+        return (None if ttft is None else ttft.excess_ms, None, None)
+    return ttft.excess_ms, e2el.excess_ms, ttft.excess_ms - e2el.excess_ms

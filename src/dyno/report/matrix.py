@@ -82,14 +82,23 @@ def state_text(row: Row, outcome: Outcome) -> str:
         return "not finished" if row.metrics else "not run yet"
     if row.state != "complete":
         return f"{row.state}: {row.cause}" if row.cause else row.state
-    chosen = is_recommended(row, outcome) and len(outcome.rows) > 1  # of one there is nothing to choose
-    words = ["recommended"] * chosen + ["accuracy not tested"] * row.candidate.alters_output
+    told = ["recommended"] if is_recommended(row, outcome) else []
+    if stays(outcome) and row.candidate == outcome.rows[0].candidate:
+        told = ["nothing confirmed against it"]
+    words = told + ["accuracy not tested"] * row.candidate.alters_output
     return ", ".join(words) or "measured"
 
 
 def is_recommended(row: Row, outcome: Outcome) -> bool:
-    """Whether this row is what the study tells to run."""
-    return outcome.recommended is not None and outcome.recommended.candidate.name == row.candidate.name
+    """Whether this row is what the study tells to run; of a single one there is nothing to choose."""
+    chosen = outcome.recommended is not None and outcome.recommended.candidate.name == row.candidate.name
+    return chosen and len(outcome.rows) > 1 and not stays(outcome)
+
+
+def stays(outcome: Outcome) -> bool:
+    """Whether the baseline is told for want of a confirmation, which is no recommendation."""
+    told = outcome.recommended.candidate.name if outcome.recommended else None
+    return outcome.verdict is None and len(outcome.rows) > 1 and told == outcome.rows[0].candidate.name
 
 
 def compared(outcome: Outcome) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a study found, in plain sentences."""
 
 from dyno.hardware.spec import Gpu, Hardware
-from dyno.report.matrix import number
+from dyno.report.matrix import number, stays
 from dyno.study.outcome import Outcome, Row
 from dyno.study.spent import spent
 from dyno.study.trial import Step
@@ -75,6 +75,8 @@ def recommendation(outcome: Outcome) -> str:
     candidate, why = outcome.recommended.candidate, outcome.recommended.why
     row = next(row for row in outcome.rows if row.candidate == candidate)
     told = f" It gives {capacity}." if (capacity := capacity_text(outcome, row)) else ""
+    if stays(outcome):
+        return f"Nothing is recommended: no candidate was confirmed against {candidate.name}, so it stays.{told}"
     return f"Recommended: {candidate.name}. {why}{told}" + " Its accuracy was not tested." * candidate.alters_output
 
 

@@ -19,8 +19,8 @@ def pack(
 
     What a test found in many loads, such as the curve of a search, comes before the records of single requests.
 
-    `wanted` are folders under raw, where only some are to be kept. Returns what was left out. The same study makes the
-    same bytes. InputError when there is no study, or no room.
+    `wanted` are folders or files under raw, where only some are to be kept. Returns what was left out. The same study
+    makes the same bytes. InputError when there is no study, or no room.
     """
     read_journal(folder)
     chosen, left_out = _chosen(folder, most_raw_bytes, wanted)
@@ -56,7 +56,8 @@ def _chosen(folder: Path, most_raw_bytes: int, wanted: Collection[str] | None) -
     raw.sort(key=lambda path: path.suffix != ".json")  # what was found in many loads, and small
     kept, left_out, room = list[Path](), list[Path](), most_raw_bytes
     for path in raw:  # launch numbers lead their names
-        fits = (size := path.stat().st_size) <= room and (wanted is None or path.parent.name in wanted)
+        asked = wanted is None or not {path.parent.name, str(path.relative_to(folder / "raw"))}.isdisjoint(wanted)
+        fits = (size := path.stat().st_size) <= room and asked
         (kept if fits else left_out).append(path)
         room -= size * fits
     return [folder / JOURNAL, *sorted((folder / "logs").glob("*.log")), *sorted(kept)], left_out
