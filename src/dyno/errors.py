@@ -58,6 +58,26 @@ class Stopped(DynoError):
     exit_code = 130
 
 
+class Together:
+    """Readings that do not depend on each other, each in a `with` block of its own: `end` tells all their problems."""
+
+    def __init__(self) -> None:
+        self._problems: list[str] = []
+
+    def __enter__(self) -> None:
+        """Begins a reading."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, InputError):
+            self._problems += error.problems
+        return isinstance(error, InputError)
+
+    def end(self) -> None:
+        """InputError with every problem of them, when there was any."""
+        if self._problems:
+            raise InputError(*self._problems)
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean 'X'?` for the closest known name, or nothing when none is close."""
     close = get_close_matches(name, known, n=1, cutoff=0.6)

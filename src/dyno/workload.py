@@ -69,7 +69,7 @@ def workload_from(preset: str, **changes: int | None) -> Workload:
         raise InputError(f"workload: {preset!r} is not a preset ({', '.join(presets)}){nearest(preset, presets)}")
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
     if "concurrency" in given:
-        given.setdefault("num_requests", 4 * given["concurrency"])
+        given.setdefault("num_requests", 4 * max(1, given["concurrency"]))
     return replace(PRESETS[preset], **given, name=f"{preset}, changed") if given else PRESETS[preset]
 
 

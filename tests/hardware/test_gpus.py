@@ -4,7 +4,7 @@ from importlib.resources import files
 import pytest
 
 from dyno.errors import InputError
-from dyno.hardware.gpus import Card, find_card, live_card
+from dyno.hardware.gpus import Card, find_card, live_card, named_card
 from dyno.hardware.spec import Gpu
 
 MIB = 2**20
@@ -15,18 +15,29 @@ MIB = 2**20
     [
         ("rtx4090", "RTX 4090"), ("NVIDIA GeForce RTX 4090 Laptop GPU", "RTX 4090 Laptop"), ("NVIDIA H200", "H200"),
         ("NVIDIA H100 80GB HBM3", "H100 SXM"), ("nvidia a100-sxm4-80gb", "A100 80GB"), ("5070 ti", "RTX 5070 Ti"),
+        ("4090", "RTX 4090"), ("RTX_4090", "RTX 4090"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("h100", "H100 SXM"),
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000"),
     ],
 )  # fmt: skip
 def test_a_card_is_found_as_people_and_nvml_write_it(written, name):
-    if written == "5070 ti":
-        written = "RTX " + written
     assert find_card(written).name == name
 
 
 def test_an_unknown_card_is_refused_with_the_nearest_names():
     with pytest.raises(InputError, match=r"'rtx 4900' is not in the table; did you mean 'RTX 4090' or"):
         find_card("rtx 4900")
+
+
+@pytest.mark.parametrize(
+    ("written", "choice"),
+    [
+        ("4090", "4090 is taken to be the RTX 4090, not the RTX 4090 Laptop"),
+        ("A100", "A100 is taken to be the A100 80GB, not the A100 40GB or the A100 80GB PCIe"),
+        ("rtx 4090", ""), ("B200", ""), ("NVIDIA H100 PCIe", ""),
+    ],
+)  # fmt: skip
+def test_a_name_that_several_cards_begin_with_is_resolved_and_told(written, choice):
+    assert named_card(written).choice == choice
 
 
 def test_every_field_has_a_source():

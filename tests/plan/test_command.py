@@ -94,7 +94,19 @@ def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
         (["--gpu", "H200", "--set", "tensor_parallel_size=0"], "'0' is not a whole number from 1"),
         (["--gpu", "H200", "--set", "block_size=0"], "'0' is not a whole number from 1"),
         (["--gpu", "H200", "--set", "kv_cache_dtype=fp7"], "'fp7' is not one of auto, float16"),
-        (["--gpu", "H200", "--set", "quantization=fp4"], "'fp4' is not one of fp8, "),
+        (
+            ["--gpu", "H200", "--set", "quantization=fp4"],
+            "'fp4' is not one that vLLM 0.33.0 has; did you mean 'mxfp4'?",
+        ),
+        (["--gpu", "H200", "--set", "quantization=awq"], "'awq' needs a checkpoint that is stored so"),
+        (["--gpu", "H200", "--set", "kv_offloading_size=1", "--vllm", "0.10"], "vLLM 0.10.2 has no such flag"),
+        (["--gpu", "H200", "--vllm", "0.5.3"], "vLLM 0.5.3 has another engine"),
+        (["--gpu", "H200", "--set", "max_num_seqs=0"], "'0' is not a whole number from 1"),
+        (["--gpu", "H200", "--set", "max_model_len=0"], "'0' is not a whole number from 1"),
+        (["--gpu", "H200", "--set", "max_num_batched_tokens=1000000000000"], "from 1 to 2147483647"),
+        (["--gpu", "H200", "--set", "gpu_memory_utilization=0"], "'0' is not a number above 0 and at most 1"),
+        (["--gpu", "H200", "--set", "max_num_seqs=4", "--set", "max-num-seqs=5"], "is given twice, as 4 and as 5"),
+        (["--gpu", "H200", "--set", "dtype=float32"], "'float32' is not one of auto, half"),
         (["--gpu", "H200", "--set", "compilation_config=[[["], "'[[[' is not a JSON object"),
         (["--gpu", "H200", "--vllm", "newest"], "'newest' is not a vLLM release"),
         (["--gpu", "H200", "--grid", "x"], "is not max_model_len,concurrency"),
@@ -125,12 +137,28 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
         ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
         ({"quantization_config": {"quant_method": "tomorrow"}}, "its quantization tomorrow is not one whose width"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+        ({"torch_dtype": "int3"}, "dtype is 'int3': it must be one of PyTorch's, such as bfloat16"),
         ({"num_key_value_heads": 5}, "num_key_value_heads is 5: it does not divide the 32 attention heads"),
     ],
 )
 def test_an_absurd_config_is_refused_by_its_field(folder, capsys, change, message):
     assert run(["plan", folder({**QWEN3_4B, **change}), "--gpu", "H200"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_all_that_is_wrong_is_told_at_once(folder, capsys):
+    words = ["--gpu", "H900", "--set", "max_num_seqs=0", "--limits", "vram=much", "--concurrency", "0", "--grid", "x",
+             "--observed", "nowhere.json"]  # fmt: skip
+    assert run(["plan", folder({**QWEN3_4B, "hidden_size": 0}), *words]) == 2
+    said = capsys.readouterr().err
+    for message in ("'H900'", "max_num_seqs", "vram", "concurrency", "--grid", "nowhere.json", "hidden_size"):
+        assert said.count(message) >= 1
+    assert len(said.splitlines()) == 7
+
+
+def test_a_name_of_several_cards_is_resolved_and_the_choice_is_told(folder, capsys):
+    run(["plan", folder(QWEN3_4B), "--gpu", "H100"])
+    assert "H100 is taken to be the H100 SXM, not the H100 PCIe or the H100 NVL" in capsys.readouterr().out
 
 
 def test_sizes_that_no_engine_captures_take_no_time(folder, capsys):
@@ -185,6 +213,24 @@ def test_a_file_that_is_no_machine_is_one_message(folder, tmp_path, capsys, cont
         (json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26", "args": [3]}]), "args.0"),
         (json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26",
                       "facts": {"kv_cache_bytes": -1}}]), "kv_cache_bytes"),
+        *((json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", **change}]), message)
+          for change, message in (
+              ({"facts": {"kv_cache_bytes": True}}, "facts.kv_cache_bytes is True"),
+              ({"facts": {"kv_cache_bytes": 0}}, "facts.kv_cache_bytes is 0"),
+              ({"facts": {"kv_cache_byte": 5}}, "facts.kv_cache_byte"),
+              ({"facts": {"device_used_bytes": 10**12}}, "931 GiB are more than the 140 GiB of one H200"),
+              ({"facts": {"weights_bytes": 10**9}}, "make 7.56 GiB: not a start of this model"),
+              ({"facts": {"kv_cache_bytes": 10**9}}, "these args leave about 120 GiB"),
+              ({"fact": {}}, "'fact' is not a field; did you mean 'facts'?"),
+              ({"args": ["--max-num-seq", "4"]}, "--max-num-seq is not a flag of vLLM 0.26.0; did"),
+              ({"args": ["--max-num-seqs", "0"]}, "max_num_seqs: '0' is not a whole number"),
+              ({"args": ["max_num_seqs", "4"]}, "'max_num_seqs' is neither a flag nor the value of one"),
+              ({"env": {"VLLM_USE_V2_MODEL_RUNNER": "x"}}, "VLLM_USE_V2_MODEL_RUNNER: 'x' is not a whole number"),
+              ({"points": [{"input_len": 9, "output_len": 9, "concurrency": True}]}, "points.0.concurrency is True"),
+              ({"points": [{"input_len": 9, "output_len": 9, "concurrency": 1, "ttft_ms": 0}]},
+               "points.0: ttft of 0 cannot have been measured"),
+              ({"points": [{"input_len": 9, "output_len": 9, "concurrency": 10**9}]}, "points.0.concurrency"),
+          )),
     ],
 )  # fmt: skip
 def test_observations_that_cannot_be_used_are_one_message_each(folder, tmp_path, capsys, content, message):

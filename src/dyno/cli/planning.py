@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from dyno.cli.options import named
-from dyno.errors import InputError
-from dyno.hardware.gpus import Card, find_card, live_card
+from dyno.errors import InputError, Together
+from dyno.hardware.gpus import Card, live_card, named_card
 from dyno.hardware.spec import Hardware
 from dyno.model.hf import describe_model
 from dyno.plan.calibration import calibration_of
 from dyno.plan.flags import parse_settings
 from dyno.plan.jsonout import as_json
+from dyno.plan.known import misfits
 from dyno.plan.observed import Observation, kept_boots, parse_release, read_observed
-from dyno.plan.planning import Question, make_plan
+from dyno.plan.planning import Question, make_plan, unknown_shape
+from dyno.predict.demand import Demand
 from dyno.predict.latency import closed_loop, open_loop
 from dyno.predict.memory import Host
-from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release
 from dyno.units import format_bytes
 from dyno.workload import Workload, parse_limits, workload_from
@@ -41,7 +42,11 @@ class Asked:
     limits: tuple[str, ...]
     observed: Path | None
     grid: str | None
-    load: "Load | None"
+    workload: Path | None
+    input_len: int | None
+    output_len: int | None
+    concurrency: int | None
+    warm: bool | None = None  # vLLM's compile cache: filled, empty; None: as in what was observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +68,48 @@ class Load:
 
 
 def run(asked: Asked, wants_json: bool) -> bool:
-    """Print the plan. True when what was asked for fits."""
-    if asked.grid is not None and tuple(part.strip() for part in asked.grid.split(",")) != GRID:
-        raise InputError(f"--grid: {asked.grid!r} is not {','.join(GRID)}, which is the one there is")
-    release, platform = _engine(asked.vllm)
-    card, host, notes = _machine(asked, platform)
-    seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
-    model = describe_model(asked.model)
-    args, boots = parse_settings(asked.settings, asked.model), tuple(observation.boot() for observation in seen)
-    limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
-    demand = asked.load.demand() if asked.load else None
+    """Print the plan. True when what was asked for fits. InputError has every problem of all that was given."""
+    together = Together()
+    with together:
+        _check_grid(asked.grid)
+    with together:
+        release, platform = _engine(asked.vllm)
+        card, host, notes = _machine(asked, platform)
+    with together:
+        model = describe_model(asked.model)
+        if not model.caches:
+            raise InputError(unknown_shape(model))
+    with together:
+        args = parse_settings(asked.settings, asked.model)
+    with together:
+        limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
+    with together:
+        load = load_of(asked)
+    with together:
+        seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
+    together.end()
+    if wrong := misfits(args, model, release):
+        raise InputError(*(f"--set: {problem}" for problem in wrong))
+    demand = load.demand() if load else None
     rates = calibration_of(card, seen, keep=asked.observed is None) if demand else None
     if release > NEWEST:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
+    boots = tuple(observation.boot() for observation in seen)
+    warm = asked.warm if asked.warm is not None or asked.observed else False
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm)
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
     else:
         from dyno.cli.plantext import show
 
-        show(plan, asked.load.told() if asked.load else None)
+        show(plan, load.told() if load else None)
     return not plan.asked.rejected
+
+
+def _check_grid(grid: str | None) -> None:
+    if grid is not None and tuple(part.strip() for part in grid.split(",")) != GRID:
+        raise InputError(f"--grid: {grid[:60]!r} is not {','.join(GRID)}, which is the one there is")
 
 
 def _observed(path: Path) -> tuple[Observation, ...]:
@@ -97,9 +122,11 @@ def _observed(path: Path) -> tuple[Observation, ...]:
     return observed_starts(read_journal(path))
 
 
-def load_of(file: Path | None, input_len: int | None, output_len: int | None, concurrency: int | None) -> "Load | None":
+def load_of(asked: Asked) -> Load | None:
     """The load that was asked for, None when none was. InputError for a file that is none."""
-    numbers: dict[str, Any] = {"input_len": input_len, "output_len": output_len, "concurrency": concurrency}
+    file = asked.workload
+    numbers: dict[str, Any] = {"input_len": asked.input_len, "output_len": asked.output_len,
+                               "concurrency": asked.concurrency}  # fmt: skip
     given = {name: value for name, value in numbers.items() if value is not None}
     if file is not None:
         given = {**_yaml(file), **given}
@@ -155,8 +182,9 @@ def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host, tup
     if asked.gpu is not None:
         if asked.gpu.lower() == "cpu":
             return None, _host(_here(), 0), ()
-        named_card = find_card(asked.gpu)
-        return named_card, Host(), (IDLE,) if named_card.name.startswith("RTX") else ()
+        found = named_card(asked.gpu)
+        choice = (found.choice,) if found.choice else ()
+        return found.card, Host(), (*choice, *((IDLE,) if found.card.name.startswith("RTX") else ()))
     hardware = _hardware(asked.hardware) if asked.hardware else _here()
     card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
     used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0

@@ -123,6 +123,12 @@ def parse_changes(text_or_words: str | Sequence[str], catalog: Catalog, model: s
     return _engine_args(model, env, options, problems or _stray_problems(strays), catalog)
 
 
+def unreadable(words: Sequence[str], catalog: Catalog) -> list[str]:
+    """What is neither a flag of this release nor the value of one, among the words after `vllm serve MODEL`."""
+    _, strays, problems = _tokenise(list(words), catalog)
+    return problems + _stray_problems(strays)
+
+
 def _stray_problems(words: Sequence[str]) -> list[str]:
     return [f"{word!r} is neither a flag nor the value of one" for word in words]
 

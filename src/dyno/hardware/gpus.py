@@ -22,6 +22,7 @@ _BF16_PER_CLOCK: Mapping[tuple[int, bool], int] = {
     (8, False): 512, (8, True): 1024, (12, False): 512, (12, True): 1024, (9, True): 4096,
 }  # fmt: skip
 _A100_PER_CLOCK = 2048
+_MOST_OFFERED, _MOST_SHOWN = 4, 60
 _PROFESSIONAL = re.compile(r"^(L\d|A\d|H\d|B\d|RTX PRO|RTX \d+ Ada)")
 
 
@@ -64,13 +65,36 @@ class Card:
 _FLOPS = ("bf16_flops", "fp8_flops", "int8_flops", "fp4_flops")
 
 
-def find_card(name: str) -> Card:
-    """The card that people mean by a name, such as `rtx4090` or NVML's own. InputError with the nearest ones."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The card that is meant by a name, and what is to be said of the choice where several could be meant."""
+
+    card: Card
+    choice: str = ""
+
+
+def named_card(name: str, where: str = "--gpu") -> Named:
+    """The card that people mean by a name, such as `4090` or NVML's own; case and separators do not matter.
+
+    Of several that are called so, the one without an addition (the RTX 4090, not the RTX 4090 Laptop) or the first in
+    the table. InputError, which begins with `where`, has the nearest names.
+    """
+    wanted = _key(name)
     if found := _lookup(name):
-        return found
-    close = _nearest(name)
+        others = [known for known in _table() if _key(known).startswith(wanted) and known != found.name]
+        said = others and name.casefold() != found.name.casefold()
+        return Named(
+            found, f"{name} is taken to be the {found.name}, not the {' or the '.join(others)}" if said else ""
+        )
+    alike = [known for known in _table() if len(wanted) > 1 and wanted in _key(known)]
+    close = alike[:_MOST_OFFERED] or _nearest(name)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise InputError(f"--gpu: {name!r} is not in the table{hint}; there are {', '.join(_table())}")
+    raise InputError(f"{where}: {_cut(name)} is not in the table{hint}; there are {', '.join(_table())}")
+
+
+def find_card(name: str, where: str = "--gpu") -> Card:
+    """The card alone. InputError as in `named_card`."""
+    return named_card(name, where).card
 
 
 def live_card(gpu: Gpu) -> Card:
@@ -93,7 +117,11 @@ def live_card(gpu: Gpu) -> Card:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"nvidia|geforce|gpu|graphics|[^a-z0-9]", "", name.lower())
+    return re.sub(r"nvidia|geforce|tesla|rtx|gpu|graphics|[^a-z0-9]", "", name.lower())
+
+
+def _cut(name: str) -> str:
+    return repr(name if len(name) <= _MOST_SHOWN else name[:_MOST_SHOWN] + "...")
 
 
 def _lookup(name: str) -> Card | None:

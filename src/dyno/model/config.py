@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError
 from dyno.model.architectures import describe
@@ -15,6 +15,20 @@ from dyno.model.quantization import read_quantization
 from dyno.model.spec import ModelSpec
 
 MOST_LAYERS = 10_000  # the deepest model has a few hundred
+
+
+# PyTorch's names, and what they come to: vLLM serves those that are no floats of 16 or 32 bits as it would by default.
+_DTYPES: Mapping[str, str] = {
+    "auto": "auto", "bfloat16": "bfloat16", **dict.fromkeys(("float16", "half"), "float16"),
+    **dict.fromkeys(("float32", "float", "float64", "double"), "float32"),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "int8", "uint8"), "auto"),
+}  # fmt: skip
+
+
+def _dtype(name: str) -> str:
+    if (plain := name.removeprefix("torch.")) not in _DTYPES:
+        raise ValueError("it must be one of PyTorch's, such as bfloat16, float16 or float32")
+    return _DTYPES[plain]
 
 
 class _Quantization(BaseModel):
@@ -38,7 +52,9 @@ class _Config(BaseModel):
     )
     num_key_value_heads: PositiveInt | None = Field(default=None, le=MOST)
     head_dim: PositiveInt | None = Field(default=None, le=MOST)
-    dtype: str = Field(default="auto", validation_alias=AliasChoices("dtype", "torch_dtype"))
+    dtype: Annotated[str, AfterValidator(_dtype)] = Field(
+        default="auto", validation_alias=AliasChoices("dtype", "torch_dtype")
+    )
     quantization_config: _Quantization = _Quantization()
 
 
@@ -70,7 +86,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         fields = _language_model(content)
         config = _Config.model_validate(fields)
     except ValidationError as error:
-        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in _problems(error))) from error
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in problems_in(error))) from error
     except ValueError as error:
         raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
     shape, unknown = _shape(config, fields, where)
@@ -160,12 +176,14 @@ def _language_model(config: object) -> dict[str, Any]:
     return {**left_out, **{name: value for name, value in fields.items() if value is not None}}
 
 
-def _problems(error: ValidationError) -> list[str]:
+def problems_in(error: ValidationError) -> list[str]:
+    """What a document lacks, and its fields with the value that is wrong; one sentence each."""
     problems = []
     for fault in error.errors(include_url=False):
         field = ".".join(map(str, fault["loc"]))
         shown = repr(fault["input"])
         shown = shown if len(shown) < 80 else shown[:76] + "..."
-        wrong = f"{field} is {shown}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        said = fault["msg"].removeprefix("Value error, ")
+        wrong = f"{field} is {shown}: {said[0].lower()}{said[1:]}"
         problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
     return problems

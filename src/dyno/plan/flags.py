@@ -1,40 +1,67 @@
 """The flags that `dyno plan` understands, as people write them."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dyno.engine.args import EngineArgs, FlagValue
 from dyno.errors import InputError, nearest
 
 _SCALES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 _SWITCH: Mapping[str, bool] = {"true": True, "false": False}
+_MOST = 2**31 - 1  # that vLLM's kernels count to
+_MOST_BYTES = 2**50
+_MOST_CARDS = 1024
+_MOST_SHOWN = 60  # letters of a value that is none
+
+# Those of vLLM's whose size is known here: of the others nobody looked what they keep beside the values.
+KV_DTYPES = (
+    "auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4",
+    "int4_per_token_head", "int8_per_token_head", "fp8_per_token_head",
+)  # fmt: skip
+DTYPES = ("auto", "half", "float16", "bfloat16")  # 16 bits: of 32 nothing was measured
+MODES = ("balanced", "interactivity", "throughput")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a flag's value is read from text (ValueError, KeyError where it is none), and what it is in words."""
+
+    read: Callable[[str], FlagValue]
+    told: str
 
 
 def _whole(text: str) -> int:
-    if text in ("auto", "-1"):
-        return -1
     scale = _SCALES.get(text[-1:], 1)
-    number = float(text[:-1]) if scale > 1 else int(text)
-    if not 0 <= number <= 2**50:
-        raise ValueError
-    return int(number * scale)
+    return int(float(text[:-1]) * scale) if scale > 1 else int(text)
 
 
-def _count(text: str) -> int:
-    if (number := _whole(text)) < 1:
+def _within(text: str, least: int, most: int) -> int:
+    if not least <= (number := _whole(text)) <= most:
         raise ValueError
     return number
 
 
-def _fraction(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 10**6:
+def _from_to(least: int, most: int) -> Kind:
+    such = ", such as 8192 or 8k" if most >= _MOST else ""
+    return Kind(lambda text: _within(text, least, most), f"a whole number from {least} to {most}{such}")
+
+
+def _length(text: str) -> int:
+    return -1 if text in ("auto", "-1") else _within(text, 1, _MOST)
+
+
+def _share(text: str) -> float:
+    if not 0 < (number := float(text)) <= 1:
         raise ValueError
     return number
 
 
-def _switch(text: str) -> bool:
-    return _SWITCH[text.lower()]
+def _gibibytes(text: str) -> float:
+    if not 0 <= (number := float(text)) <= _MOST_BYTES / 2**30:
+        raise ValueError
+    return number
 
 
 def _object(text: str) -> str:
@@ -43,105 +70,110 @@ def _object(text: str) -> str:
     return text
 
 
-def _kv_dtype(text: str) -> str:
-    return KV_DTYPES[KV_DTYPES.index(text)]
+def _one_of(words: Sequence[str]) -> Kind:
+    return Kind(lambda text: words[words.index(text)], f"one of {', '.join(words)}")
 
 
-def _method(text: str) -> str:
-    return METHODS[METHODS.index(text)]
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise ValueError
+    return text
 
 
-# vLLM's CacheDType and QuantizationMethods, of all releases since 0.20.
-KV_DTYPES = (
-    "auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla", "nvfp4_ds_mla", "nvfp4",
-    "nvfp4_4over6", "int4_per_token_head", "int8_per_token_head", "fp8_per_token_head", "turboquant_k8v4",
-    "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc", "ultraquant_4bit",
-)  # fmt: skip
-METHODS = (
-    "fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "int8_per_channel_weight_only", "experts_int8",
-    "mxfp8", "nvfp4_per_token", "awq", "awq_marlin", "auto_awq", "gptq", "gptq_marlin", "auto_gptq",
-    "compressed-tensors", "bitsandbytes", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed", "mxfp4",
-    "gpt_oss_mxfp4", "fbgemm_fp8", "fp_quant", "ptpc_fp8", "quark", "moe_wna16", "torchao", "inc", "online",
-    "humming", "deepseek_v4_fp8", "gguf", "rtn", "auto-round", "bitblas",
-)  # fmt: skip
+_WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
+_COUNT, _SWITCHES = _from_to(1, _MOST), Kind(lambda text: _SWITCH[text.lower()], "true or false")
+_NAMES = Kind(_word, "a name")
 
-_KINDS: Mapping[Callable[[str], FlagValue], str] = {
-    _whole: "a whole number such as 8192 or 8k", _count: "a whole number from 1", _fraction: "a number",
-    _switch: "true or false", str: "text", _object: "a JSON object", _kv_dtype: f"one of {', '.join(KV_DTYPES)}",
-    _method: f"one of {', '.join(METHODS)}",
-}  # fmt: skip
-
-FLAGS: Mapping[str, Callable[[str], FlagValue]] = {
-    **dict.fromkeys(("max_model_len", "max_num_batched_tokens", "max_num_seqs", "num_gpu_blocks_override",
-                     "kv_cache_memory_bytes"), _whole),
-    **dict.fromkeys(("block_size", "tensor_parallel_size"), _count),
-    **dict.fromkeys(("gpu_memory_utilization", "kv_offloading_size"), _fraction),
+FLAGS: Mapping[str, Kind] = {
+    "max_model_len": Kind(_length, f"{_COUNT.told}, or auto"),
+    **dict.fromkeys(("max_num_batched_tokens", "max_num_seqs", "num_gpu_blocks_override"), _COUNT),
+    "kv_cache_memory_bytes": _from_to(1, _MOST_BYTES),
+    "block_size": _from_to(1, 2**20),
+    "tensor_parallel_size": _from_to(1, _MOST_CARDS),
+    "gpu_memory_utilization": Kind(_share, "a number above 0 and at most 1"),
+    "kv_offloading_size": Kind(_gibibytes, f"a number of GiB from 0 to {_MOST_BYTES // 2**30}"),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
-                     "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _switch),
-    "kv_cache_dtype": _kv_dtype,
-    "quantization": _method,
-    "compilation_config": _object,
-    **dict.fromkeys(("dtype", "load_format", "attention_backend", "performance_mode"), str),
+                     "disable_hybrid_kv_cache_manager", "enable_expert_parallel"), _SWITCHES),
+    "kv_cache_dtype": _one_of(KV_DTYPES),
+    "compilation_config": Kind(_object, "a JSON object"),
+    "dtype": _one_of(DTYPES),
+    "performance_mode": _one_of(MODES),
+    **dict.fromkeys(("quantization", "load_format", "attention_backend"), _NAMES),
 }  # fmt: skip
-VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_USE_V2_MODEL_RUNNER", "VLLM_USE_FLASHINFER_SAMPLER")
+VARIABLES: Mapping[str, Kind] = {
+    "VLLM_CPU_KVCACHE_SPACE": _from_to(0, 2**20),
+    "VLLM_USE_V2_MODEL_RUNNER": _from_to(0, 1),
+    "VLLM_USE_FLASHINFER_SAMPLER": _from_to(0, 1),
+}
 _SHORT = {"tp": "tensor_parallel_size", "q": "quantization", "kv_cache_memory": "kv_cache_memory_bytes"}
 
 
 def parse_settings(settings: Iterable[str], model: str) -> EngineArgs:
     """`flag=value` words, with `-` or `_`, as EngineArgs. InputError has every problem."""
-    flags: dict[str, FlagValue] = {}
-    env: dict[str, str] = {}
+    given: dict[str, FlagValue] = {}
     problems: list[str] = []
     for word in settings:
         name, equals, text = (part.strip() for part in word.partition("="))
         try:
             if not equals or not text:
-                raise InputError(f"--set: {word!r} is not FLAG=VALUE")
-            if name in VARIABLES:
-                env[name] = str(_whole(text))
-            else:
-                name = _name(name)
-                flags[name] = _value(name, text)
+                raise InputError(f"--set: {_cut(word)} is not FLAG=VALUE")
+            name = name if name in VARIABLES else _name(name)
+            value = read_value(name, text, "--set: ")
+            if given.setdefault(name, value) != value:
+                raise InputError(f"--set: {name} is given twice, as {given[name]} and as {value}; name one of them")
         except InputError as error:
             problems += error.problems
-        except ValueError:
-            problems.append(f"--set: {name}: {text!r} is not a whole number")
     if problems:
         raise InputError(*problems)
-    return EngineArgs(model, tuple(flags.items()), tuple(env.items()))
+    flags = ((name, value) for name, value in given.items() if name not in VARIABLES)
+    return EngineArgs(model, tuple(flags), tuple((name, str(given[name])) for name in VARIABLES if name in given))
 
 
 def parse_words(words: Sequence[str], model: str) -> EngineArgs:
-    """The words after `vllm serve MODEL`; flags that nothing depends on are passed over. InputError for bad values."""
+    """The words after `vllm serve MODEL`; flags that nothing depends on are passed over.
+
+    InputError has every value that is none.
+    """
     flags: dict[str, FlagValue] = {}
+    problems: list[str] = []
     rest = list(words)
     while rest:
         option, equals, text = rest.pop(0).partition("=")
         if not option.startswith("-"):
             continue
         plain = option.lstrip("-").replace("-", "_")
-        name, negated = _SHORT.get(plain, plain), plain.removeprefix("no_") in FLAGS and plain.startswith("no_")
-        if negated:
+        name = _SHORT.get(plain, plain)
+        if plain.startswith("no_") and plain.removeprefix("no_") in FLAGS:
             flags[plain.removeprefix("no_")] = False
-        elif FLAGS.get(name) is _switch:
+        elif FLAGS.get(name) is _SWITCHES:
             flags[name] = True
         elif name in FLAGS:
-            flags[name] = _value(name, text if equals else rest.pop(0) if rest else "")
+            try:
+                flags[name] = read_value(name, text if equals else rest.pop(0) if rest else "")
+            except InputError as error:
+                problems += error.problems
+    if problems:
+        raise InputError(*problems)
     return EngineArgs(model, tuple(flags.items()))
+
+
+def read_value(name: str, text: str, where: str = "") -> FlagValue:
+    """The value of a flag or variable, from text. InputError, which begins with `where`, says what it must be."""
+    kind = FLAGS.get(name) or VARIABLES[name]
+    try:
+        return kind.read(text)
+    except (ValueError, KeyError, OverflowError, RecursionError):
+        raise InputError(f"{where}{name}: {_cut(text)} is not {kind.told}") from None
 
 
 def _name(text: str) -> str:
     plain = text.lstrip("-").replace("-", "_")
     name = _SHORT.get(plain, plain)
     if name not in FLAGS:
-        raise InputError(f"--set: {text!r} is not a flag that plan understands{nearest(name, tuple(FLAGS))}; "
+        raise InputError(f"--set: {_cut(text)} is not a flag that plan understands{nearest(name, tuple(FLAGS))}; "
                          f"it does {', '.join(FLAGS)} and {', '.join(VARIABLES)}")  # fmt: skip
     return name
 
 
-def _value(name: str, text: str) -> FlagValue:
-    read = FLAGS[name]
-    try:
-        return read(text)
-    except (ValueError, KeyError, OverflowError, RecursionError):
-        raise InputError(f"--set: {name}: {text!r} is not {_KINDS[read]}") from None
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")

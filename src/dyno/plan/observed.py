@@ -2,62 +2,77 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dyno.engine.args import EngineArgs
-from dyno.errors import DynoError, InputError
+from dyno.errors import DynoError, InputError, Together, nearest
 from dyno.hardware.gpus import Card, find_card
 from dyno.home import dyno_home
-from dyno.model.config import parse_config
+from dyno.model.config import parse_config, problems_in
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
-from dyno.plan.flags import parse_words
+from dyno.plan.flags import VARIABLES, parse_words, read_value
+from dyno.plan.known import strange_words
+from dyno.predict.memory import predict_memory
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot, Facts
-from dyno.workload import Workload
+from dyno.units import format_bytes
+from dyno.workload import MOST_TOKENS, Workload
 
 MOST_KEPT = 200  # starts that are read again: the newest
-_RELEASE = re.compile(r"v?(\d+)\.(\d+)")
-_Bytes = Annotated[int, Field(ge=0, le=2**60)]
-_Figure = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
+_RELEASE = re.compile(r"v?(\d{1,2})\.(\d{1,3})(\.\w+)*([+-][\w.+-]*)?", re.ASCII)
+_OLDEST: Release = (0, 8)  # with the engine whose memory and scheduler the formulas are of
+_OF_A_CARD = ("weights_bytes", "kv_cache_bytes", "graph_bytes", "device_used_bytes")
+_FAR = 2.0  # times: weights that say so much more or less than the model's shape are another model's
+_FAR_OFF = 0.25  # of the card: so far off is no KV cache that these flags leave
+
+
+def _rounded(value: object) -> object:
+    return round(value) if isinstance(value, float) and isfinite(value) else value
+
+
+_Bytes = Annotated[int, BeforeValidator(_rounded), Field(gt=0, le=2**50)]
+_Figure = Annotated[float | None, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     weights_bytes: _Bytes | None = None
     kv_cache_bytes: _Bytes | None = None
     kv_cache_tokens: _Bytes | None = None
-    graph_bytes: _Bytes | None = None
+    graph_bytes: Annotated[int, BeforeValidator(_rounded), Field(ge=0, le=2**50)] | None = None
     device_used_bytes: _Bytes | None = None
 
 
-class _Point(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    input_len: int = Field(ge=1)
-    output_len: int = Field(ge=1)
-    concurrency: int = Field(ge=1)
+class _Point(_Strict):
+    input_len: _Tokens
+    output_len: _Tokens
+    concurrency: _Tokens
     ttft_ms: _Figure = None
     tpot_ms: _Figure = None
     output_throughput: _Figure = None
-    num_requests: int | None = Field(default=None, ge=1)
+    num_requests: _Tokens | None = None
     prefix_len: int = Field(default=0, ge=0)
 
 
-class _Observation(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
+class _Observation(_Strict):
     model: dict[str, Any] | str
     gpu: str | None
     engine_version: str
     args: list[str] = []
-    env: dict[str, str] = {}
+    env: dict[str, str] = {}  # what is not here may have been set all the same
     facts: _Facts = _Facts()
     points: list[_Point] = []
 
@@ -89,9 +104,12 @@ class Observation:
 
 def parse_release(text: str) -> Release:
     """`0.26.0`, `v0.32` or `0.32.0+cpu` as (0, 26). InputError for anything else."""
-    if not (found := _RELEASE.match(text)):
-        raise InputError(f"{text!r} is not a vLLM release such as 0.26.0")
-    return int(found[1]), int(found[2])
+    if not (found := _RELEASE.fullmatch(text)):
+        raise InputError(f"{text[:40]!r} is not a vLLM release such as 0.26.0")
+    if (release := (int(found[1]), int(found[2]))) < _OLDEST:
+        raise InputError(f"vLLM {text} has another engine than the one planned for; name {_OLDEST[0]}.{_OLDEST[1]} or "
+                         "a later one")  # fmt: skip
+    return release
 
 
 def read_observed(file: Path) -> tuple[Observation, ...]:
@@ -116,7 +134,7 @@ def kept_boots() -> tuple[Observation, ...]:
     found: list[Observation] = []
     for number, line in enumerate(lines):
         try:
-            found += _parsed([(f"boots.jsonl[{number}]", json.loads(line))])
+            found += _parsed([(f"boots.jsonl[{number}]", json.loads(line))], ours=True)
         except (ValueError, RecursionError, InputError):
             continue
     return tuple(found)
@@ -139,15 +157,19 @@ def boots_file() -> Path:
     return dyno_home() / "boots.jsonl"
 
 
-def _parsed(entries: Sequence[tuple[str, Any]]) -> tuple[Observation, ...]:
+def _parsed(entries: Sequence[tuple[str, Any]], *, ours: bool = False) -> tuple[Observation, ...]:
+    """`ours` were written by Dyno: what they say is taken as it is."""
     problems: list[str] = []
     found: list[Observation] = []
     for where, entry in entries:
         try:
-            found.append(_observation(_Observation.model_validate(entry), where))
+            strange = () if ours or not isinstance(entry, dict) else _misspelt(entry)
+            seen = _observation(_Observation.model_validate(entry), where)
+            wrong = () if ours else (*strange, *_wrong(seen, entry))
+            problems += [f"{where}: {problem}" for problem in wrong]
+            found.append(seen)
         except ValidationError as error:
-            problems += [f"{where}.{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                         for fault in error.errors(include_url=False)]  # fmt: skip
+            problems += [f"{where}: {problem}" for problem in problems_in(error)]
         except InputError as error:
             problems += [problem if where in problem else f"{where}: {problem}" for problem in error.problems]
     if problems:
@@ -162,16 +184,60 @@ def _observation(entry: _Observation, where: str) -> Observation:
         model = parse_config(entry.model, "its model", where=f"{where}.model", path=None, has_weights=False)
     if not model.caches:
         raise InputError(model.unknown)
-    card = None if entry.gpu is None or entry.gpu.lower() == "cpu" else find_card(entry.gpu)
-    words = parse_words(entry.args, model.source)
+    together = Together()
+    with together:
+        card = None if entry.gpu is None or entry.gpu.lower() == "cpu" else find_card(entry.gpu, "gpu")
+    with together:
+        release = parse_release(entry.engine_version)
+    with together:
+        words = parse_words(entry.args, model.source)
+    for name in VARIABLES:
+        with together:
+            read_value(name, entry.env.get(name, "0"), "env: ")
+    points = []
+    for number, point in enumerate(entry.points):
+        with together:
+            points.append(_told(point, f"points.{number}"))
+    together.end()
     args = EngineArgs(words.model, words.flags, tuple(entry.env.items()))
-    points = tuple(_told(point) for point in entry.points)
-    facts = Facts(**entry.facts.model_dump())
-    return Observation(model, card, parse_release(entry.engine_version), args, facts, points, where)
+    return Observation(model, card, release, args, Facts(**entry.facts.model_dump()), tuple(points), where)
 
 
-def _told(point: _Point) -> Told:
+def _told(point: _Point, where: str) -> Told:
     number = point.num_requests or 4 * point.concurrency
     figures = {"ttft": point.ttft_ms, "tpot": point.tpot_ms, "output_throughput": point.output_throughput}
-    return Told(Workload("observed", point.input_len, point.output_len, point.concurrency, number, point.prefix_len),
-                {name: value for name, value in figures.items() if value})  # fmt: skip
+    none = [name for name, value in figures.items() if value == 0 and (name != "tpot" or point.output_len > 1)]
+    if none:
+        raise InputError(f"{where}: {' and '.join(none)} of 0 cannot have been measured; leave out what was not")
+    try:
+        load = Workload("observed", point.input_len, point.output_len, point.concurrency, number, point.prefix_len)
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from error
+    return Told(load, {name: value for name, value in figures.items() if value})
+
+
+def _misspelt(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names beside those that are known, and close to one; others are notes of whoever wrote them."""
+    known = tuple(_Observation.model_fields)
+    return tuple(f"{name[:40]!r} is not a field{hint}" for name in entry
+                 if name not in known and (hint := nearest(name, known)))  # fmt: skip
+
+
+def _wrong(seen: Observation, entry: Mapping[str, Any]) -> Iterable[str]:
+    """What vLLM would not have taken, and facts that cannot be of such a start."""
+    yield from strange_words(entry.get("args", ()), seen.release)
+    facts, card = seen.facts, seen.card
+    told = {name: value for name in _OF_A_CARD if (value := getattr(facts, name))}
+    if card and (more := [name for name, value in told.items() if value > card.memory_bytes]):
+        yield from (f"facts.{name}: {format_bytes(told[name])} are more than the {format_bytes(card.memory_bytes)} of "
+                    f"one {card.name}; give bytes of one card" for name in more)  # fmt: skip
+        return
+    memory = predict_memory(seen.boot().setup)
+    if (weights := facts.weights_bytes) and not 1 / _FAR < weights / memory.weights_bytes < _FAR:
+        yield (f"facts.weights_bytes: {format_bytes(weights)}, where the model's shape and these args make "
+               f"{format_bytes(memory.weights_bytes)}: not a start of this model; correct it or leave "
+               "the entry out")  # fmt: skip
+    if card and (kv := facts.kv_cache_bytes) and abs(kv - memory.kv_cache_bytes) > _FAR_OFF * card.memory_bytes:
+        yield (f"facts.kv_cache_bytes: {format_bytes(kv)}, where these args leave about "
+               f"{format_bytes(max(0, memory.kv_cache_bytes))}: not a start with them; correct it or leave "
+               "the entry out")  # fmt: skip

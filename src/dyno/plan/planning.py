@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dyno.engine.args import EngineArgs, FlagValue
-from dyno.errors import InputError
+from dyno.errors import InputError, nearest
 from dyno.hardware.gpus import Card
 from dyno.model.architectures import known_architectures
 from dyno.model.spec import ModelSpec
 from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
+from dyno.predict.demand import Demand
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
-from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
@@ -47,6 +47,7 @@ class Question:
     limits: tuple[Limit, ...] = ()
     demand: Demand | None = None
     calibration: Calibration | None = None  # None: what is known of such cards
+    warm: bool | None = False  # its compile cache is filled; None: if it was in all boots
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -56,8 +57,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     """
     model = question.model
     if not model.caches:
-        known = "" if model.architecture in known_architectures() else f"; it knows {', '.join(known_architectures())}"
-        raise InputError(f"{model.source}: {model.unknown}, and it does not guess{known}")
+        raise InputError(unknown_shape(model))
     asked = candidate(question, "as asked", question.args)
     others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
               for name, change in _changes(question)]  # fmt: skip
@@ -65,6 +65,14 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
                 len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
+
+
+def unknown_shape(model: ModelSpec) -> str:
+    """Why nothing is said of a model, and of which something would be."""
+    known = known_architectures()
+    near = nearest(model.architecture, known)
+    there = "" if model.architecture in known else f"{near}; it knows {', '.join(known)}"
+    return f"{model.source}: {model.unknown}, and it does not guess{there}"
 
 
 def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, list[Candidate]]:
@@ -109,7 +117,7 @@ def _notes(question: Question) -> tuple[str, ...]:
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     """One configuration with what it takes and what is against it."""
     setup = resolve(question.model, args, question.release, question.card)
-    memory = predict_memory(setup, question.boots, question.host)
+    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
     taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
@@ -135,8 +143,9 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
         if key == "kv_cache_dtype" and not fp8:
             continue
         found.append((name, ((key, value),)))
-    longest = kv_cache.longest(setup := resolve(question.model, question.args, question.release, question.card),
-                               predict_memory(setup, question.boots, question.host).kv_cache_bytes)  # fmt: skip
+    setup = resolve(question.model, question.args, question.release, question.card)
+    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
+    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     return found

@@ -64,7 +64,12 @@ def pool(setup: Setup) -> Pool:
 
 def bytes_per_token(setup: Setup) -> float:
     """What one more token of a long request costs: layers with a state or a window that is full cost nothing."""
-    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if cache.kind in _GROWING)
+    return _per_token(setup, _GROWING)
+
+
+def bytes_per_token_in_window(setup: Setup) -> float:
+    """What one more token costs as long as it is in the windows of layers that have one."""
+    return _per_token(setup, _WINDOWED)
 
 
 def blocks_in(setup: Setup, kv_cache_bytes: int) -> int:
@@ -110,7 +115,11 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-_GROWING = ("full", "mla")
+_GROWING, _WINDOWED = ("full", "mla"), ("sliding", "chunked")
+
+
+def _per_token(setup: Setup, kinds: tuple[str, ...]) -> float:
+    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if cache.kind in kinds)
 
 
 def _page(setup: Setup, cache: CacheLayers, tokens: int) -> Page:
@@ -159,7 +168,7 @@ def _aligned(setup: Setup, pages: list[Page]) -> list[Page]:
 
 def _promoted(page: Page) -> Page:
     """Without the hybrid manager, windows and chunks are kept whole."""
-    if page.cache.kind not in ("sliding", "chunked"):
+    if page.cache.kind not in _WINDOWED:
         return page
     return replace(page, cache=replace(page.cache, kind="full", window=0))
 
