@@ -28,14 +28,18 @@ def test_a_packed_study_names_no_path_of_the_machine_it_was_made_on(tmp_path):
     create_study(study, prepared(journal([])[0]), HARDWARE)
     told = failed(0, "eager")
     append(study, StepLine(replace(told, failure=replace(told.failure, detail="/m/config.json, not /metrics or a/m"))))
-    (study / "logs" / "000.log").write_text(f"python /envs/cpu/bin/python loads /m, writes {study}/raw, keeps /men")
+    (study / "logs" / "000.log").write_text(
+        f"python /envs/cpu/bin/python loads /m, writes {study}/raw, keeps /men, m./m, /m.old and /m..."
+    )
     pack(study, tmp_path / "one.tar.gz")
     made = unpack(tmp_path / "one.tar.gz")
     read = read_journal(made)
     assert {each.args.model for each in read.study.candidates} == {"./m"}
     assert (read.study.model.path, read.study.engine.python) == (None, "python")
     assert read.steps[0].failure.detail == "./m/config.json, not /metrics or a/m"
-    assert (made / "logs" / "000.log").read_text() == "python venv/bin/python loads ./m, writes ./raw, keeps /men"
+    assert (
+        made / "logs" / "000.log"
+    ).read_text() == "python venv/bin/python loads ./m, writes ./raw, keeps /men, m./m, /m.old and ./m..."
     pack(made, tmp_path / "two.tar.gz")
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
 

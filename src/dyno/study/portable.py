@@ -24,7 +24,7 @@ class Portable:
 
     def __init__(self, names: Mapping[str, str]) -> None:
         longest = sorted(names, key=len, reverse=True)
-        self._names = [(re.compile(rf"(?<![\w./~-]){re.escape(path)}(?![\w.-])".encode()), names[path].encode())
+        self._names = [(re.compile(rf"(?<![\w./~-]){re.escape(path)}(?![\w-]|\.\w)".encode()), names[path].encode())
                        for path in longest]  # fmt: skip
 
     def text(self, name: str, content: bytes) -> bytes:
