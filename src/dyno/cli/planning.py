@@ -96,7 +96,8 @@ def run(asked: Asked, wants_json: bool) -> bool:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
     boots = tuple(observation.boot() for observation in seen)
     warm = asked.warm if asked.warm is not None or asked.observed else False
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm)
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm,
+                        launched=not (asked.gpu or asked.hardware or asked.observed))  # fmt: skip
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
