@@ -1,14 +1,14 @@
 """config.json, parsed once into a ModelSpec, with every problem it has."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from dyno.errors import InputError
+from dyno.errors import InputError, shown
 from dyno.model.architectures import describe
+from dyno.model.document import read_json
 from dyno.model.fields import MOST, Fields
 from dyno.model.layers import Shape, Sizes
 from dyno.model.quantization import read_quantization
@@ -71,12 +71,7 @@ _REMEDY = "take the config.json that came with the model, or fetch it again"
 
 def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool) -> ModelSpec:
     """The model that `file` describes. InputError names the file, every field at fault and what to do."""
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); {_REMEDY}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: is not a JSON object ({error}); {_REMEDY}") from error
+    content = read_json(file, _REMEDY)
     return parse_config(content, source, where=str(file), path=path, has_weights=has_weights)
 
 
@@ -181,9 +176,7 @@ def problems_in(error: ValidationError) -> list[str]:
     problems = []
     for fault in error.errors(include_url=False):
         field = ".".join(map(str, fault["loc"]))
-        shown = repr(fault["input"])
-        shown = shown if len(shown) < 80 else shown[:76] + "..."
         said = fault["msg"].removeprefix("Value error, ")
-        wrong = f"{field} is {shown}: {said[0].lower()}{said[1:]}"
+        wrong = f"{field} is {shown(fault['input'])}: {said[0].lower()}{said[1:]}"
         problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
     return problems
