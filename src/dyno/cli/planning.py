@@ -190,5 +190,8 @@ def _absurd(hardware: Hardware) -> Iterator[str]:
             yield f"{where}: no card has {total} bytes, {free} of them free and {used} in use"
         if gpu.capability and not (1 <= gpu.capability[0] < _MOST_CAPABLE and 0 <= gpu.capability[1] < _MOST_CAPABLE):
             yield f"{where}.capability is {list(gpu.capability)}: that is none, such as [8, 9]"
+    if hardware.ram_available_bytes > hardware.ram_total_bytes:
+        yield (f"ram_available_bytes is {hardware.ram_available_bytes}: more than the {hardware.ram_total_bytes} that "
+               "there are")  # fmt: skip
     yield from (f"{name} is {shown(value)}: it must be from 0 to {_MOST_BYTES}" for name, value in told.items()
                 if value is not None and not 0 <= value <= _MOST_BYTES)  # fmt: skip

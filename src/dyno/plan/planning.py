@@ -88,14 +88,20 @@ def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate
 
 
 def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
-    """What a figure of speed rests on, or why there is none."""
+    """Limits that nothing could be said of, and what a figure of speed rests on, or why there is none."""
     known = question.calibration or generic(question.card)
-    if question.demand is None or asked.rejected:
-        return unchecked(question.limits) if question.demand is None else ()
+    if asked.rejected:
+        return ()
+    if question.demand is None:
+        return unchecked(asked, question.limits, known)
     if asked.latency is None:
         where = question.card.name if question.card else "vLLM's CPU engine"
-        return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
-                "that were measured there (--observed)",)  # fmt: skip
+        return (f"no latency: {where} was not measured yet, and nothing general is known of it; no limit on speed is "
+                "checked; name a study or points that were measured there (--observed)",)  # fmt: skip
+    return (*unchecked(asked, question.limits, known), *_rests(asked, known))
+
+
+def _rests(asked: Candidate, known: Calibration) -> tuple[str, ...]:
     if asked.setup.offload_bytes:
         return ("latencies are those without KV offloading: what it brings depends on what prompts share",)
     if not known.fitted_on:
