@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from dyno.bench.reconcile import agrees
 from dyno.report import dossier
 from dyno.report.claims import claims_table, read_claims
 from dyno.report.dataset import POINTS, STARTS, columns_table, write_dataset
@@ -109,15 +110,15 @@ def with_block(text: str, name: str, made: str) -> str:
 
 def audit_csv(outcomes: list[Outcome]) -> str:
     """One line a run: its state, the audit's reasons, and the client against vLLM's own metrics."""
-    figures = [f"reconcile.{latency}_mean_{name}" for latency in ("ttft", "itl", "e2el")
-               for name in ("ratio", "excess_ms")]  # fmt: skip
+    figures = [f"reconcile.{latency}_mean_{name}" for latency in ("ttft", "itl", "e2el", "http")
+               for name in ("ratio", "excess_ms")] + ["reconcile.head_mean_ms"]  # fmt: skip
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["study", "block", "launch", "phase", "config", "scenario", "state", "agrees", "void", *figures])
     for outcome in outcomes:
         for step in outcome.steps:
             if step.figures and step.scenario not in ("startup", "memory"):
-                told = dossier.agrees(step.figures)
+                told = agrees(step.figures)
                 known = [step.figures.get(name) for name in figures]
                 table.writerow([outcome.study, step.block, step.launch, step.phase, step.candidate, step.scenario,
                                 step.state, "" if told is None else told, "; ".join(step.void),

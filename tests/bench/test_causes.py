@@ -14,7 +14,7 @@ from tests.bench.conftest import SOURCE
 from tests.hardware.replay import Replay, h200, throttled_at_minute_5
 from tests.hardware.test_sampler import write_process
 
-from dyno.bench import audit
+from dyno.bench import audit, connection
 from dyno.bench.again import measured_again
 from dyno.bench.answer import Transcript
 from dyno.bench.audit import PhysicalBounds
@@ -136,6 +136,12 @@ class Thorough:
 def test_first_tokens_that_come_while_the_client_is_busy_with_the_last_ones_void(engine):
     target = Target(engine(), "m", token_ids=(100, 4000))
     void = measure(target, Load(8, 48, 64, 8, seed=1), None, watch=Thorough()).void
+    assert any(reason.startswith("first tokens lay unread for ") for reason in void), void
+
+
+def test_a_client_whose_stamps_are_five_milliseconds_late_voids(engine, monkeypatch):
+    monkeypatch.setattr(connection, "perf_counter_ns", lambda: time.perf_counter_ns() + 5_000_000)
+    void = measure(Target(engine(), "m", token_ids=(100, 4000)), Load(8, 48, 64, 8, seed=1), None).void
     assert any(reason.startswith("first tokens lay unread for ") for reason in void), void
 
 

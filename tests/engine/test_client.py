@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dyno.engine.client import canary, fetch, health, served_models
+from dyno.engine.client import canary, fetch, health, refusal, served_models
 
 COMPLETION = {"id": "cmpl-1", "choices": [{"index": 0, "text": " kume", "finish_reason": "length"}]}
 MODELS = {"object": "list", "data": [{"id": "m"}, {"id": "nonce"}]}
@@ -73,6 +73,22 @@ def test_the_canary_asks_for_one_token_of_the_named_model(server):
     command, path, asked = server.asked[0]
     assert (command, path) == ("POST", "/v1/completions")
     assert (json.loads(asked)["model"], json.loads(asked)["max_tokens"]) == ("nonce", 1)
+
+
+@pytest.mark.parametrize(("status", "body", "told"), [
+    (400, b'{"error": {"message": "no prompt"}}', "400 Bad Request: no prompt"),
+    (422, b'{"message": "no prompt"}', "422 Unprocessable"),
+    (404, b"<html>", "404 Not Found"),
+])  # fmt: skip
+def test_a_refusal_that_lasts_is_told_with_the_servers_words(server, status, body, told):
+    server.status, server.body = status, body
+    assert (refusal(server.url, "m", timeout_s=5) or "").startswith(told)
+
+
+@pytest.mark.parametrize("status", [200, 401, 429, 500, 503])
+def test_what_may_pass_is_no_refusal(server, status):
+    server.status = status
+    assert refusal(server.url, "m", timeout_s=5) is None
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=lambda body: body[:30])

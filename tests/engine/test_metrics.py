@@ -72,3 +72,13 @@ def test_a_histogram_is_over_all_label_sets():
     assert both is not None
     assert (both.count, both - ttft) == (6, ttft)
     assert metrics.histogram("vllm:no_such_thing") is None
+
+
+def test_a_histogram_can_be_of_one_handler():
+    page = parse("".join(f'x_bucket{{handler="{path}",le="+Inf"}} 2\nx_sum{{handler="{path}"}} {took}\n'
+                         for path, took in (("/v1/completions", 1.5), ("/tokenize", 9.0))))  # fmt: skip
+    assert page is not None
+    made = page.histogram("x", "/completions")
+    assert made is not None
+    assert (made.count, made.sum) == (2, 1.5)
+    assert page.histogram("x", "/none") is None

@@ -169,6 +169,14 @@ def test_a_failed_start_has_a_typed_cause_and_leaves_nothing(engine, fail, cause
     assert not watchdogs()
 
 
+def test_an_engine_that_refuses_every_prompt_is_not_waited_for_and_tells_what_it_said(engine):
+    process = engine(FAKE_FAIL="refuses", timeout_s=3600)
+    with pytest.raises(EngineFailed, match="400 Bad Request: Please provide a prompt of at least one token") as caught:
+        process.start()
+    assert caught.value.failure.cause is Cause.NO_ANSWERS
+    assert not watchdogs()
+
+
 @pytest.mark.parametrize("fail", ["never_ready", "hangs"])
 def test_an_engine_that_does_not_get_ready_in_time_is_ended(engine, fail):
     process = engine(FAKE_FAIL=fail, timeout_s=1.5)

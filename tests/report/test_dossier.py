@@ -52,14 +52,11 @@ def test_a_launch_that_compiled_is_called_cold():
     assert "1 and 2, cold" in table
 
 
-def test_a_client_agrees_with_the_server_within_two_percent_or_three_milliseconds():
-    def told(ratio, excess):
-        return {"reconcile.ttft_mean_ratio": ratio, "reconcile.ttft_mean_excess_ms": excess}
-
-    assert dossier.agrees({}) is None
-    assert dossier.agrees(told(1.5, 2.9)) is True
-    assert dossier.agrees(told(1.01, 30.0)) is True
-    assert dossier.agrees(told(1.03, 30.0)) is False
+def test_what_a_first_token_took_longer_is_told_in_two_parts():
+    told = {"reconcile.ttft_mean_ratio": 1.018, "reconcile.ttft_mean_excess_ms": 16.5,
+            "reconcile.e2el_mean_ratio": 1.004, "reconcile.e2el_mean_excess_ms": 4.0}  # fmt: skip
+    assert dossier.first_token(told) == (16.5, 4.0, 12.5)
+    assert dossier.first_token({}) == (None, None, None)
 
 
 def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):

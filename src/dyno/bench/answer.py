@@ -38,7 +38,13 @@ class Transcript:
     failure: str = ""
     alike_ns: "array[int]" = field(default_factory=lambda: array("q"))
     alike_bytes: int = 0  # of the chunks that are left out, about
-    late_ns: int | None = None  # how long the first content lay in the kernel, where it tells
+    came_ns: int | None = None  # when the kernel had the first content, where it tells
+    came_in: int = 0  # the place of that content's stamp
+
+    @property
+    def late_ns(self) -> int | None:
+        """How much later than the kernel had it the first content was stamped; None where the kernel does not tell."""
+        return None if self.came_ns is None else max(0, self.stamps[self.came_in] - self.came_ns)
 
     @property
     def heard_ns(self) -> int | None:

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
-from time import time_ns
+from time import perf_counter_ns, time_ns
 
 TIMESTAMPS = 35  # SO_TIMESTAMPNS: the option, and the kind of the message that brings the time
 _TIME = struct.Struct("qq")
@@ -30,14 +30,15 @@ class _Borrowed(socket.socket):
 
 
 class FirstRead(asyncio.BufferedProtocol):
-    """Stands in for the protocol of a transport until first content has come, and tells how long that lay unread.
+    """Stands in for the protocol of a transport until first content has come, and tells when the kernel had it.
 
-    `late` gets the nanoseconds, once for every `await_content`, or nothing where the kernel does not tell.
+    `came` gets the nanoseconds of the clock of stamps before the reader gets that content, once for every
+    `await_content`, or nothing where the kernel does not tell.
     """
 
     def __init__(self, transport: asyncio.Transport, number: int, reader: asyncio.Protocol,
-                 late: Callable[[int], None]) -> None:  # fmt: skip
-        self._transport, self._reader, self._late = transport, reader, late
+                 came: Callable[[int], None]) -> None:  # fmt: skip
+        self._transport, self._reader, self._came = transport, reader, came
         self._socket = _Borrowed(socket.AF_INET, socket.SOCK_STREAM, 0, number)
         self._socket.setsockopt(socket.SOL_SOCKET, TIMESTAMPS, 1)
         self._reads_left, self._came_ns = 0, 0
@@ -65,14 +66,14 @@ class FirstRead(asyncio.BufferedProtocol):
         return _buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        late_ns, data = time_ns() - self._came_ns, bytes(_view[:nbytes])
+        came_ns, data = perf_counter_ns() - (time_ns() - self._came_ns), bytes(_view[:nbytes])
         self._reads_left -= 1
         content = _CONTENT.search(data) is not None
         if content or not self._reads_left:
             self._reads_left = 0
             self._transport.set_protocol(self._reader)
         if content and self._came_ns:
-            self._late(max(0, late_ns))
+            self._came(came_ns)
         self._reader.data_received(data)
 
     def eof_received(self) -> bool | None:

@@ -53,13 +53,13 @@ class Connection(asyncio.Protocol):
         if self._transport.get_extra_info("sslcontext") is not None:
             return None
         try:
-            return FirstRead(self._transport, number, self, self._late)
+            return FirstRead(self._transport, number, self, self._came)
         except OSError:
             return None
 
-    def _late(self, late_ns: int) -> None:
+    def _came(self, came_ns: int) -> None:
         if self.transcript is not None:
-            self.transcript.late_ns = late_ns
+            self.transcript.came_ns, self.transcript.came_in = came_ns, len(self._stamps)
 
     def send(self, request: bytes, transcript: Transcript) -> None:
         """Sends a request; what comes back is written into the transcript, which `finished` gets at the end."""

@@ -24,7 +24,7 @@ class ClientCost:
 
     `cpu_s` of `wall_s`: the work of its busiest loop. `loop_lag_ms`: how late a loop woke, at random times.
     `backlog_s`: how long bytes lay unread before they were stamped, in the mean. `first_late_ms`: how long first
-    tokens lay in the kernel before they were read, each, by the kernel's own time.
+    tokens lay in the kernel before they were stamped, each, by the kernel's own time.
     """
 
     cpu_s: float = 0.0

@@ -14,8 +14,11 @@ _SETTLE_S = 2.0
 _LOOK_EVERY_S = 0.05
 _GAUGES = ("vllm:kv_cache_usage_perc", "vllm:num_requests_running", "vllm:num_requests_waiting")
 _TOTALS = ("generation_tokens", "prompt_tokens", "prefix_cache_queries", "prefix_cache_hits")
-_HISTOGRAMS = ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "request_queue_time",
-               "request_prefill_time")  # fmt: skip
+_HISTOGRAMS = (
+    *((f"vllm:{name}_seconds", "") for name in ("time_to_first_token", "inter_token_latency", "e2e_request_latency",
+                                                "request_queue_time", "request_prefill_time")),
+    ("http_request_duration_seconds", "/completions"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Counters:
     """vLLM's counters, in tokens, and histograms, in seconds, at one moment or between two.
 
     None where the server has no such series. `queue` and `prefill` are of requests that have ended: how long they
-    waited to be scheduled, and then for a first token.
+    waited to be scheduled, and then for a first token. `http` is of its web server, from a request's head to the last
+    byte of the answer.
     """
 
     generation_tokens: float | None = None
@@ -35,6 +39,7 @@ class Counters:
     e2el: Histogram | None = None
     queue: Histogram | None = None
     prefill: Histogram | None = None
+    http: Histogram | None = None
 
     def since(self, before: "Counters") -> "Counters":
         """What was added since `before`."""
@@ -49,7 +54,7 @@ def read_counters(url: str) -> Counters:
         return Counters()
     generation, prompt, queries, hits = (metrics.total(f"vllm:{name}") for name in _TOTALS)
     return Counters(generation, prompt, queries, hits,
-                    *(metrics.histogram(f"vllm:{name}_seconds") for name in _HISTOGRAMS))  # fmt: skip
+                    *(metrics.histogram(name, handler) for name, handler in _HISTOGRAMS))  # fmt: skip
 
 
 def settled_counters(url: str, before: Counters, output_tokens: int | None) -> Counters:

@@ -2,35 +2,55 @@
 
 import http.client
 import json
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+
+_COMPLETIONS = "/v1/completions"
+# A request that is wrong as it is, and a server that has no such endpoint: asking again gets the same.
+_LASTING = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
 
 
 def fetch(url: str, timeout_s: float, body: object = None) -> bytes | None:
     """The body of a 200 answer, None for anything else. GET, or POST of `body` as JSON. Goes through no proxy."""
+    status, answer = _exchange(url, timeout_s, body)
+    return answer if status == HTTPStatus.OK else None
+
+
+def _exchange(url: str, timeout_s: float, body: object) -> tuple[int, bytes]:
+    """Status and body of an answer; status 0 when there is none."""
     headers = {"Content-Type": "application/json"}
     try:
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.netloc, timeout=timeout_s)
     except (ValueError, http.client.HTTPException):
-        return None
+        return 0, b""
     try:
         if body is None:
             connection.request("GET", parts.path)
         else:
             connection.request("POST", parts.path, json.dumps(body), headers)
         answer = connection.getresponse()
-        return answer.read() if answer.status == 200 else None
+        return answer.status, answer.read()
     except (OSError, ValueError, http.client.HTTPException):
-        return None
+        return 0, b""
     finally:
         connection.close()
 
 
 def _fetch_object(url: str, timeout_s: float, body: object = None) -> dict[str, Any]:
+    return _object(fetch(url, timeout_s, body) or b"{}")
+
+
+def _object(text: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(fetch(url, timeout_s, body) or b"{}")
+        answer = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
@@ -51,7 +71,20 @@ def served_models(url: str, timeout_s: float = 5) -> tuple[str, ...] | None:
 
 def canary(url: str, model: str, timeout_s: float) -> bool:
     """Whether the server completes one token: the only proof that the engine behind it works."""
-    body = {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0, "ignore_eos": True}
-    choices = _fetch_object(f"{url}/v1/completions", timeout_s, body).get("choices")
+    choices = _fetch_object(f"{url}{_COMPLETIONS}", timeout_s, _one_token(model)).get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     return isinstance(choice, dict) and isinstance(choice.get("text"), str)
+
+
+def refusal(url: str, model: str, timeout_s: float) -> str | None:
+    """What the server says against completing one token, None where it has nothing against it that will last."""
+    status, text = _exchange(f"{url}{_COMPLETIONS}", timeout_s, _one_token(model))
+    if status not in _LASTING:
+        return None
+    said = _object(text)
+    told = error.get("message") if isinstance(error := said.get("error"), dict) else said.get("message")
+    return f"{status} {HTTPStatus(status).phrase}" + (f": {told}" if isinstance(told, str) else "")
+
+
+def _one_token(model: str) -> dict[str, object]:
+    return {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0, "ignore_eos": True}

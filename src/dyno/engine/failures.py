@@ -53,6 +53,7 @@ _OOM = r"OutOfMemoryError|CUDA (?:error: )?out of memory|can't allocate memory|s
 _MORE_KV = "give the KV cache more memory (--gpu-memory-utilization; VLLM_CPU_KVCACHE_SPACE on a CPU), or use fp8"
 _DAMAGED = "The model's files are damaged or incomplete: download them again."
 _SILENT = "A process of the engine ended without a word. Mostly the kernel kills for lack of memory: see dmesg."
+_REFUSES = "The server is up and takes no prompt: see whether the tokenizer fits the model, and that it generates text."
 
 # First match wins: the special before the general, what explains before what follows from it.
 _SIGNATURES = (
@@ -122,12 +123,18 @@ _TAIL_LINES = 30
 _DETAIL_LENGTH = 400
 
 
-def diagnose(log: str, exit_code: int | None, timed_out: bool, neighbours: Sequence[GpuProcess] = ()) -> Failure:
-    """Why a launch failed: what the log says, else the way it ended. `neighbours` are others on the card."""
+def diagnose(
+    log: str, exit_code: int | None, timed_out: bool, neighbours: Sequence[GpuProcess] = (), refusal: str | None = None
+) -> Failure:
+    """Why a launch failed: what its server said against a request (`refusal`), what the log says, or how it ended.
+
+    `neighbours` are others on the card.
+    """
     spoken = (_PREFIX.sub("", line) for line in _COLOUR.sub("", log).splitlines())
     lines = [line for line in spoken if line.strip() and not line.startswith(_SOURCE)]
     tail = "\n".join(log.splitlines()[-_TAIL_LINES:])
-    cause, detail, remedy = _said(lines) or _ended(lines, exit_code, timed_out)
+    refused = (Cause.NO_ANSWERS, f"one token was asked for: {refusal}", _REFUSES) if refusal else None
+    cause, detail, remedy = refused or _said(lines) or _ended(lines, exit_code, timed_out)
     if neighbours and cause in (Cause.MEMORY_TAKEN, Cause.OOM_LOAD, Cause.OOM_PROFILE, Cause.OOM_GRAPHS):
         remedy += f" On the card now: {', '.join(_named(neighbours))}."
     if len(detail) > _DETAIL_LENGTH:

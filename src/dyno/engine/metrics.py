@@ -42,21 +42,25 @@ class Metrics:
 
     samples: Mapping[str, tuple[Sample, ...]]
 
-    def _of(self, name: str) -> tuple[Sample, ...]:
-        return self.samples.get(name) or self.samples.get(f"{name}_total") or ()
+    def _of(self, name: str, handler: str = "") -> tuple[Sample, ...]:
+        samples = self.samples.get(name) or self.samples.get(f"{name}_total") or ()
+        return tuple(each for each in samples if each[0].get("handler", "").endswith(handler)) if handler else samples
 
-    def total(self, name: str) -> float | None:
-        """The sum over all label sets, None when there is no such series. A counter's `_total` may be left out."""
-        samples = self._of(name)
+    def total(self, name: str, handler: str = "") -> float | None:
+        """The sum over all label sets, None when there is no such series. A counter's `_total` may be left out.
+
+        With `handler`, over those of which the label of this name ends so.
+        """
+        samples = self._of(name, handler)
         return sum(value for _, value in samples) if samples else None
 
-    def histogram(self, name: str) -> Histogram | None:
-        """All label sets together, None when there is no such histogram."""
+    def histogram(self, name: str, handler: str = "") -> Histogram | None:
+        """All label sets together, or those of a handler; None when there is no such histogram."""
         counts: dict[float, float] = {}
-        for labels, value in self._of(f"{name}_bucket"):
+        for labels, value in self._of(f"{name}_bucket", handler):
             bound = float(labels["le"])
             counts[bound] = counts.get(bound, 0) + value
-        bounds, total = sorted(counts), self.total(f"{name}_sum")
+        bounds, total = sorted(counts), self.total(f"{name}_sum", handler)
         if not bounds or total is None:
             return None
         return Histogram(tuple(bounds[:-1]), tuple(counts[bound] for bound in bounds), total)

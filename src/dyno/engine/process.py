@@ -131,8 +131,9 @@ class EngineProcess:
             leash.listen(POLL_S)
             if leash.error:
                 raise EnvironmentBroken(f"{self.environment.python} cannot be run: {leash.error}; see `dyno env list`")
-            if leash.has_ended() or time.monotonic() > deadline:
-                failure = self._fail(timed_out=not leash.has_ended())
+            refusal = self._refusal()
+            if refusal or leash.has_ended() or time.monotonic() > deadline:
+                failure = self._fail(timed_out=not leash.has_ended(), refusal=refusal)
                 message = f"{failure.cause}: {failure.detail}\n{failure.remedy} Log: {self.log_path}"
                 raise EngineFailed(message, failure)
             if on_progress and (phase := newest_phase(self._log())) != told:
@@ -140,22 +141,27 @@ class EngineProcess:
                 told = phase
 
     def _answers(self, seconds_left: float) -> bool:
-        """Only our own child counts: an orphan of an earlier run can answer on the same port."""
-        return (client.health(self.url)
-                and self._nonce in (client.served_models(self.url) or ())
+        return (self._is_up()
                 and client.canary(self.url, self.model_name, max(POLL_S, min(CANARY_S, seconds_left)))
                 and self._leash is not None and not self._leash.has_ended())  # fmt: skip
+
+    def _is_up(self) -> bool:
+        """Only our own child counts: an orphan of an earlier run can answer on the same port."""
+        return client.health(self.url) and self._nonce in (client.served_models(self.url) or ())
+
+    def _refusal(self) -> str | None:
+        return client.refusal(self.url, self.model_name, POLL_S) if self._is_up() else None
 
     def _facts(self, ready_s: float) -> StartFacts:
         scraped = metrics.scrape(self.url)
         labels = scraped.labels("vllm:cache_config_info") if scraped else None
         return read_facts(self._log(), labels, ready_s, self._memory_used(), self.rss_bytes())
 
-    def _fail(self, timed_out: bool) -> Failure:
+    def _fail(self, timed_out: bool, refusal: str | None = None) -> Failure:
         exit_code = self._leash.exit_code if self._leash else None
         self.stop(grace_s=START_GRACE_S)
         neighbours = [process for gpu in read_cards().gpus if gpu.uuid == self.device_uuid for process in gpu.processes]
-        self._failure = diagnose(self._log(), exit_code, timed_out, neighbours)
+        self._failure = diagnose(self._log(), exit_code, timed_out, neighbours, refusal)
         return self._failure
 
     def _log(self) -> str:

@@ -66,11 +66,6 @@ _DEEPSEEK_V2_LITE = {
     "scoring_func": "softmax", "tie_word_embeddings": False, "topk_group": 1, "topk_method": "greedy",
     "v_head_dim": 128, "vocab_size": 102400,
 }  # fmt: skip
-_QWEN_25_3B = {
-    "hidden_size": 2048, "intermediate_size": 11008, "max_position_embeddings": 32768, "max_window_layers": 36,
-    "num_attention_heads": 16, "num_hidden_layers": 36, "num_key_value_heads": 2, "rope_theta": 1000000.0,
-    "sliding_window": 32768, "tie_word_embeddings": True, "use_sliding_window": False, "vocab_size": 151936,
-}  # fmt: skip
 _QWEN3_NEXT = {
     "attention_bias": False, "decoder_sparse_step": 1, "full_attention_interval": 4, "head_dim": 256,
     "hidden_size": 2048, "intermediate_size": 5120, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
@@ -82,6 +77,7 @@ _QWEN3_NEXT = {
 }  # fmt: skip
 
 # Qwen3's are real ones but "demo"; of the others, those named "...-part" have fewer layers than the model they are of.
+# None is a `qwen2`: transformers 5 reads its tokenizer with a class of its own, which knows none of the words.
 SHAPES: Mapping[str, Shape] = {
     shape.name: shape
     for shape in (
@@ -92,7 +88,6 @@ SHAPES: Mapping[str, Shape] = {
         _qwen3("qwen3-8b", 4096, 12288, 36, 32, 8, tie_word_embeddings=False),
         _qwen3("qwen3-14b", 5120, 17408, 40, 40, 8, tie_word_embeddings=False),
         _qwen3("qwen3-32b", 5120, 25600, 64, 64, 8, tie_word_embeddings=False),
-        Shape("qwen2.5-3b", "Qwen2ForCausalLM", "qwen2", _QWEN_25_3B),
         Shape("llama-3.2-3b", "LlamaForCausalLM", "llama", _LLAMA_3B),
         Shape("gemma-3-1b", "Gemma3ForCausalLM", "gemma3_text", _GEMMA_3),
         Shape("qwen3-30b-a3b-part", "Qwen3MoeForCausalLM", "qwen3_moe", _QWEN3_MOE),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from dyno.bench.reconcile import agrees, difference
 from dyno.report.findings import audit_sentence
 from dyno.report.markdown import markdown_table
 from dyno.report.matrix import NOTHING, figure, number, state_text
@@ -23,7 +24,6 @@ from dyno.verdict.compare import half_width
 
 LENGTHS = (8192, 16384, 32768)
 LEAST_FREEDOM = 3  # below that, an interval says nothing
-AGREES_SHARE, AGREES_MS = 0.02, 3.0  # between the client's latencies and the server's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _figures(steps: Sequence[Step], outcome: Outcome, tests: Sequence[str]) -> l
 def audit_table(outcomes: Sequence[Outcome]) -> str:
     """How the client's latencies stand to vLLM's own over the same requests, and what the audit says, by test."""
     headers = ("Study", "Test", "Runs", "Void", "Compared", "Agree", "Worst TTFT mean, client less server ms",
-               "Worst ITL mean, client over server")  # fmt: skip
+               "of it before vLLM's clock starts", "after it stops", "Worst ITL mean, client over server")  # fmt: skip
     rows = [_audited(outcome, test) for outcome in outcomes for test in _tests_of(outcome)]
     told = "\n".join(f"- {outcome.study}: {audit_sentence(outcome)}" for outcome in outcomes)
     return f"{markdown_table(headers, rows, headers[:2])}\n\n{told}"
@@ -180,19 +180,20 @@ def _audited(outcome: Outcome, test: str) -> Cells:
     steps = [step for step in outcome.steps if step.scenario == test]
     valid = [step for step in steps if step.state == "complete"]
     told = [answer for step in valid if (answer := agrees(step.figures)) is not None]
-    excess = [value for step in valid if (value := step.figures.get("reconcile.ttft_mean_excess_ms")) is not None]
+    firsts = [first_token(step.figures) for step in valid]
+    first = max(firsts, key=lambda parts: abs(parts[0] or 0), default=(None, None, None))
     ratio = [value for step in valid if (value := step.figures.get("reconcile.itl_mean_ratio")) is not None]
     worst = max(ratio, key=lambda value: abs(value - 1), default=None)
     return (outcome.study, test, str(len(steps)), str(sum(step.state == "void" for step in steps)), str(len(told)),
-            str(sum(told)), number(max(excess, key=abs, default=None)),
-            NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
+            str(sum(told)), *map(number, first), NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
 
 
-def agrees(figures: Mapping[str, float | None]) -> bool | None:
-    """Whether mean TTFT and mean ITL are within 2 % or 3 ms of vLLM's; None where there was nothing to compare."""
-    known = []
-    for latency in ("ttft", "itl"):
-        ratio, excess = (figures.get(f"reconcile.{latency}_mean_{name}") for name in ("ratio", "excess_ms"))
-        if ratio is not None and excess is not None:
-            known.append(abs(ratio - 1) <= AGREES_SHARE or abs(excess) <= AGREES_MS)
-    return all(known) if known else None
+def first_token(figures: Mapping[str, float | None]) -> tuple[float | None, float | None, float | None]:
+    """How much later than vLLM the client has first tokens, in ms: all, and before its clock starts and after it stops.
+
+    An answer's end has only the time before.
+    """
+    ttft, e2el = (difference(figures, name) for name in ("ttft", "e2el"))
+    if ttft is None or e2el is None:
+        return (None if ttft is None else ttft.excess_ms, None, None)
+    return ttft.excess_ms, e2el.excess_ms, ttft.excess_ms - e2el.excess_ms

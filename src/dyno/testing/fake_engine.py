@@ -7,8 +7,9 @@ It infers nothing; it sleeps. Variables say how long, and how it fails:
     FAKE_TPOT_MS      time per output token (1); --enforce-eager makes it 1.2 times that, FAKE_FAST=1 two thirds
     FAKE_JITTER       relative standard deviation of both times between launches; FAKE_SEED makes it repeatable
     FAKE_FAIL         a name in `fake_lines.CORE_FAILURES`, or one of bad_argument, model_files, port_in_use, killed,
-                      never_ready, outliving_child, ignores_term; while serving: hangs, dies_mid_stream, wrong_json,
-                      wrong_tokens (counters that disagree with usage), no_usage, no_metrics
+                      never_ready, refuses (every completion), outliving_child, ignores_term; while serving: hangs,
+                      dies_mid_stream, wrong_json, wrong_tokens (counters that disagree with usage), no_usage,
+                      no_metrics
     FAKE_FAIL_ONCE    a file that the first launch makes; where it is, FAKE_FAIL has no effect
     FAKE_FAIL_AFTER   completions that are answered well before a failure while serving sets in (0)
     FAKE_SPINS        1: the core never sleeps, as a CPU engine's threads do not

@@ -182,6 +182,8 @@ class Api:
 
     async def complete(self, http: web.Request, chat: bool) -> web.StreamResponse:
         body = await http.json()
+        if self.core.script.fail == "refuses":
+            return _refusal(400, "Please provide a prompt of at least one token.")
         if body.get("model", self.names[0]) not in self.names:
             return _refusal(404, f"The model `{body['model']}` does not exist.")
         request = self._request(body, chat)
