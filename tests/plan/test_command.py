@@ -128,6 +128,10 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
             {"architectures": ["Qwen9ForCausalLM"]},
             "its architecture Qwen9ForCausalLM is not one whose shape Dyno knows",
         ),
+        (
+            {"architectures": ["ChatGLMModel"], "max_position_embeddings": None},
+            "its architecture 'ChatGLMModel' is not",
+        ),
         ({"num_attention_heads": -32}, "num_attention_heads is -32"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
         ({"hidden_size": 10**30}, "hidden_size is 1000000"),

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dyno.errors import InputError, shown
-from dyno.model.architectures import describe
+from dyno.model.architectures import describe, known_architectures
 from dyno.model.document import read_json
 from dyno.model.fields import MOST, Fields
 from dyno.model.layers import Shape, Sizes
 from dyno.model.quantization import read_quantization
+from dyno.model.rope import read_rope
 from dyno.model.spec import ModelSpec
 
 MOST_LAYERS = 10_000  # the deepest model has a few hundred
@@ -81,7 +82,8 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         fields = _language_model(content)
         config = _Config.model_validate(fields)
     except ValidationError as error:
-        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in problems_in(error))) from error
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in (*_strange(fields), *problems_in(error)))
+                         ) from error  # fmt: skip
     except ValueError as error:
         raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
     shape, unknown = _shape(config, fields, where)
@@ -108,6 +110,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         moe_intermediate_size=shape.moe_intermediate_size,
         mla_expanded_dim=shape.mla_expanded_dim,
         rotary_dim=_rotary_dim(config, fields),
+        rope=read_rope(fields),
         tie_word_embeddings=shape.tied,
         multimodal=any(name in fields for name in ("vision_config", "audio_config")),
         caches=shape.caches,
@@ -115,6 +118,15 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         quantized=quantized,
         unknown=unknown,
     )
+
+
+def _strange(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """An architecture that is not known explains what its config lacks."""
+    names = fields.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    if not isinstance(name, str) or name in known_architectures():
+        return ()
+    return (f"its architecture {shown(name)} is not one whose shape Dyno knows, and its fields are others",)
 
 
 def _head_dim(config: _Config) -> int:

@@ -11,6 +11,7 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
+from dyno.predict.lengths import longest_len
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
@@ -167,7 +168,8 @@ def _largest(question: Question, asked: Candidate) -> Largest:
         room = {} if isinstance(batched, int) and batched >= number else {"max_num_batched_tokens": max(2048, number)}
         return fits(max_num_seqs=number, max_model_len=min(longest, asked.setup.max_model_len), **room)
 
-    longest = kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings)
+    longest = kv_cache.largest(lambda length: fits(max_model_len=length),
+                               longest_len(question.model, question.release))  # fmt: skip
     return Largest(longest, kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0)
 
 
@@ -175,7 +177,7 @@ def _grid(asked: Candidate) -> tuple[Cell, ...]:
     """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
     setup, memory = asked.setup, asked.memory
     lengths = [_SHORTEST_ROW]
-    while lengths[-1] * 2 <= setup.model.max_position_embeddings:
+    while lengths[-1] * 2 <= longest_len(setup.model, setup.release):
         lengths.append(lengths[-1] * 2)
     cells = []
     for length in lengths:

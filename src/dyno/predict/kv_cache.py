@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil, lcm
 
 from dyno.model.spec import CacheLayers
+from dyno.predict.lengths import longest_len
 from dyno.predict.setup import Setup
 
 _FLOAT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -63,8 +64,14 @@ def pool(setup: Setup) -> Pool:
 
 
 def bytes_per_token(setup: Setup) -> float:
-    """What one more token of a long request costs: layers with a state or a window that is full cost nothing."""
-    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if cache.kind in _GROWING)
+    """What one more token of a long request costs: layers with a state or a window that is full cost nothing.
+
+    Where every layer has a window, what one costs until it is full.
+    """
+    caches = setup.model.caches
+    growing = [cache for cache in caches if cache.kind in _GROWING or cache.window >= setup.max_model_len]
+    growing = growing or [cache for cache in caches if cache.window]
+    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in growing)
 
 
 def blocks_in(setup: Setup, kv_cache_bytes: int) -> int:
@@ -98,7 +105,7 @@ def capacity(setup: Setup, kv_cache_bytes: int, length: int) -> tuple[int, float
 def longest(setup: Setup, kv_cache_bytes: int) -> int:
     """The longest request that fits, at most as long as the model allows; vLLM's own estimate."""
     usable = usable_bytes(setup, kv_cache_bytes)
-    return largest(lambda length: needed_bytes(setup, length) <= usable, setup.model.max_position_embeddings)
+    return largest(lambda length: needed_bytes(setup, length) <= usable, longest_len(setup.model, setup.release))
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int:
