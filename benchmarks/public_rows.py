@@ -29,10 +29,10 @@ from dyno.hardware.gpus import find_card
 from dyno.model.config import parse_config
 from dyno.plan.observed import parse_release
 from dyno.predict.calibrate import Point, calibrate
+from dyno.predict.demand import Asked, Demand
 from dyno.predict.latency import Run, reasons_unserved, simulated
 from dyno.predict.memory import predict_memory, reasons_against
 from dyno.predict.rates import generic
-from dyno.predict.scheduler import Asked, Demand
 from dyno.predict.setup import resolve
 
 WHEEL = "aiconfigurator-core==0.12.0"

@@ -43,8 +43,3 @@ def test_a_longer_length_than_the_default_is_taken_up_to_the_longest():
 
 def test_a_window_longer_than_any_request_is_none():
     assert bytes_per_token(setup(PHI_3_MINI, release=(0, 32))) == 32 * 2 * 32 * 96 * 2
-
-
-def test_where_all_layers_have_a_window_a_token_costs_until_it_is_full():
-    mistral = {**LLAMA_8B, "architectures": ["MistralForCausalLM"], "sliding_window": 4096}
-    assert bytes_per_token(setup(mistral)) == 32 * 2 * 8 * 128 * 2

@@ -16,7 +16,7 @@ IDEAL = replace(H200_RATES, **dict.fromkeys(("weights", "gemm", "gemm_low", "dec
 
 def one_token(made, context=1, rates=H200_RATES):
     known = costs(made, rates)
-    return known.step_s(1, 1, 1, known.read_s([(1, context)]))
+    return known.step_s(1, known.read_s([(1, context)]))
 
 
 def test_a_token_alone_takes_reading_all_weights_once():
@@ -29,7 +29,7 @@ def test_a_long_prompt_takes_its_flops():
     layer = ((6144, 2560), (2560, 4096), (19456, 2560), (2560, 9728))
     begun = 36 * sum(rows * 800 for rows, _ in layer)  # of every sum, the beginning and the end
     flops = 2 * (36 * sum(rows * columns for rows, columns in layer) + begun) * 8192 + 4 * 36 * 32 * 128 * 8192**2 / 2
-    assert known.step_s(8192, 1, 1, known.chunk_s(8192, 0)) == pytest.approx(flops / 989.4e12, rel=0.02)
+    assert known.card_s(8192, 1, 1, known.chunk_s(8192, 0)) == pytest.approx(flops / 989.4e12, rel=0.02)
 
 
 def test_context_takes_reading_its_cache():
@@ -53,7 +53,7 @@ def test_eager_is_held_up_by_the_host_and_so_is_a_host_that_does_not_run_ahead()
 
 def test_experts_that_no_token_goes_to_are_not_read():
     known = costs(setup(QWEN3_30B_A3B), IDEAL)
-    alone, many = known.step_s(1, 1, 1, 0.0), known.step_s(512, 512, 512, 0.0)
+    alone, many = known.card_s(1, 1, 1, 0.0), known.card_s(512, 512, 512, 0.0)
     assert alone < 0.2 * many
     assert many > 28e9 * 2 / 4.8e12
 

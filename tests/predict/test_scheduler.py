@@ -6,14 +6,15 @@ import pytest
 from models import QWEN3_4B, setup
 
 from dyno.hardware.gpus import find_card
+from dyno.predict.demand import Asked, Demand
 from dyno.predict.rates import generic
 from dyno.predict.roofline import costs
-from dyno.predict.scheduler import Asked, Demand, Engine, simulate
+from dyno.predict.scheduler import Engine, simulate
 
 _KNOWN = costs(setup(QWEN3_4B, async_scheduling=False), generic(find_card("H200")).rates)
 # One second a step, whatever is in it.
 STEP = replace(_KNOWN, stream_s=0.0, token_s=0.0, head_s=0.0, moved_s=0.0, kinds=(), fixed_s=1.0, request_s=0.0,
-               host_s=0.0, host_request_s=0.0, piecewise_s=0.0, asynchronous=False)  # fmt: skip
+               host_s=0.0, host_request_s=0.0, pieces_s=0.0, eager_s=0.0, asynchronous=False)  # fmt: skip
 ASYNC = replace(STEP, asynchronous=True)
 ENGINE = Engine(100, 10, 1000, 16, lambda length: -(-length // 16), 0.0, 0.0)
 
@@ -87,7 +88,29 @@ def test_a_beginning_that_was_computed_is_not_computed_again():
 
 def test_the_server_works_in_turns_on_requests_that_come_together():
     served = simulate(Demand(same(3, output_len=1), 3), replace(ENGINE, admit_s=10.0, front_s=1.0), STEP)
-    assert served.first_s == (22.0, 27.0, 32.0)
+    assert served.first_s == (29.0, 30.5, 32.0)
+
+
+def test_a_request_waits_for_its_turn_among_the_answers_that_are_streamed():
+    engine = replace(ENGINE, front_s=1.0, turn_s=2.0)
+    served = simulate(Demand((*same(2, output_len=30), Asked(10, 5, 5.5)), None), engine, STEP)
+    assert served.first_s == (2.0, 2.0, 12.0)
+    served = simulate(Demand((Asked(10, 10), Asked(10, 50), Asked(10, 5)), 2), engine, STEP)
+    assert served.sent_s[2] == 11.0
+    assert served.first_s[2] == 15.0
+
+
+def test_the_first_token_takes_longer_the_longer_the_prompt_was_and_no_other():
+    plain, read = (simulate(Demand(same(1), 1), replace(ENGINE, prompt_s=each), STEP) for each in (0.0, 0.1))
+    assert read.first_s[0] == plain.first_s[0] + 1.0
+    assert read.last_s == plain.last_s
+
+
+def test_with_async_scheduling_tokens_are_looked_at_once_the_next_step_is_launched():
+    slow_host = replace(ASYNC, fixed_s=1.0, host_s=2.0, largest_graph=512, pieces_s=3.0)
+    served = simulate(Demand(same(1), 1), ENGINE, slow_host)
+    assert served.first_s == (5.0 + 2.0,)  # a prompt's step, then one that a graph holds
+    assert served.last_s[0] - served.first_s[0] == 4 * 2.0 - 2.0
 
 
 def test_jumping_over_steps_takes_as_long_as_counting_them():

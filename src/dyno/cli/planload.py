@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dyno.errors import InputError, nearest, shown
+from dyno.predict.demand import Demand
 from dyno.predict.latency import closed_loop, open_loop
-from dyno.predict.scheduler import Demand
 from dyno.workload import PRESETS, Workload, workload_from
 
 _NUMBERS = ("input_len", "output_len", "concurrency", "num_requests", "prefix_len", "prefixes")

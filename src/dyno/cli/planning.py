@@ -49,6 +49,7 @@ class Asked:
     input_len: int | None
     output_len: int | None
     concurrency: int | None
+    warm: bool | None = None  # vLLM's compile cache: filled, empty; None: as in what was observed
 
     def numbers(self) -> dict[str, Any]:
         """Of a load, those that were given."""
@@ -84,7 +85,8 @@ def run(asked: Asked, wants_json: bool) -> bool:
     if release > NEWEST:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
     boots = tuple(observation.boot() for observation in seen)
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
+    warm = asked.warm if asked.warm is not None or asked.observed else False
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm)
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dyno.plan.record import Candidate
+from dyno.predict.demand import Demand
 from dyno.predict.latency import Run, closed_loop, predict_latency, reasons_unserved
 from dyno.predict.rates import Calibration
-from dyno.predict.scheduler import Demand
 from dyno.units import format_figure
 from dyno.workload import LATENCIES, LONG_OUTPUT, THROUGHPUTS, Limit, Workload, length_of
 

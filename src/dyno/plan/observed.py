@@ -73,7 +73,7 @@ class _Observation(_Strict):
     gpu: str | None
     engine_version: str
     args: list[str] = []
-    env: dict[str, str] = {}
+    env: dict[str, str] = {}  # what is not here may have been set all the same
     facts: _Facts = _Facts()
     points: list[_Point] = []
 

@@ -11,11 +11,11 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
+from dyno.predict.demand import Demand
 from dyno.predict.lengths import longest_len
 from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
-from dyno.predict.scheduler import Demand
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
@@ -48,6 +48,7 @@ class Question:
     limits: tuple[Limit, ...] = ()
     demand: Demand | None = None
     calibration: Calibration | None = None  # None: what is known of such cards
+    warm: bool | None = False  # its compile cache is filled; None: if it was in all boots
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -123,7 +124,7 @@ def _notes(question: Question) -> tuple[str, ...]:
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     """One configuration with what it takes and what is against it."""
     setup = resolve(question.model, args, question.release, question.card)
-    memory = predict_memory(setup, question.boots, question.host)
+    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
     taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
@@ -149,8 +150,9 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
         if key == "kv_cache_dtype" and not fp8:
             continue
         found.append((name, ((key, value),)))
-    longest = kv_cache.longest(setup := resolve(question.model, question.args, question.release, question.card),
-                               predict_memory(setup, question.boots, question.host).kv_cache_bytes)  # fmt: skip
+    setup = resolve(question.model, question.args, question.release, question.card)
+    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
+    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     return found

@@ -64,14 +64,13 @@ def pool(setup: Setup) -> Pool:
 
 
 def bytes_per_token(setup: Setup) -> float:
-    """What one more token of a long request costs: layers with a state or a window that is full cost nothing.
+    """What one more token of a long request costs: layers with a state or a window that is full cost nothing."""
+    return _per_token(setup, lambda cache: _grows(setup, cache))
 
-    Where every layer has a window, what one costs until it is full.
-    """
-    caches = setup.model.caches
-    growing = [cache for cache in caches if cache.kind in _GROWING or cache.window >= setup.max_model_len]
-    growing = growing or [cache for cache in caches if cache.window]
-    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in growing)
+
+def bytes_per_token_in_window(setup: Setup) -> float:
+    """What one more token costs as long as it is in the windows of layers that have one."""
+    return _per_token(setup, lambda cache: cache.window > 0)
 
 
 def blocks_in(setup: Setup, kv_cache_bytes: int) -> int:
@@ -117,7 +116,12 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-_GROWING = ("full", "mla")
+def _per_token(setup: Setup, counts: Callable[[CacheLayers], bool]) -> float:
+    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if counts(cache))
+
+
+def _grows(setup: Setup, cache: CacheLayers) -> bool:
+    return cache.kind in ("full", "mla") or cache.window >= setup.max_model_len
 
 
 def _page(setup: Setup, cache: CacheLayers, tokens: int) -> Page:
@@ -166,7 +170,7 @@ def _aligned(setup: Setup, pages: list[Page]) -> list[Page]:
 
 def _promoted(page: Page) -> Page:
     """Without the hybrid manager, windows and chunks are kept whole."""
-    if page.cache.kind not in ("sliding", "chunked"):
+    if not page.cache.window:
         return page
     return replace(page, cache=replace(page.cache, kind="full", window=0))
 

@@ -8,9 +8,10 @@ from operator import mul
 from random import Random
 
 from dyno.predict import kv_cache
+from dyno.predict.demand import Asked, Demand, largest_request
 from dyno.predict.rates import LAUNCHES, NAMES, Calibration, Rates
 from dyno.predict.roofline import costs, low_bits
-from dyno.predict.scheduler import Asked, Demand, Engine, Served, largest_request, simulate
+from dyno.predict.scheduler import Engine, Served, simulate
 from dyno.predict.setup import Setup
 from dyno.workload import Workload
 
@@ -167,7 +168,8 @@ def simulated(run: Run, rates: Rates) -> Figures | None:
         return None
     setup = run.setup
     engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, kv_cache.pool(setup).groups[0].tokens,
-                    _blocks_of(setup), rates.front_s, rates.admit_s, setup.prefix_caching, _FRONT_VARIES)  # fmt: skip
+                    _blocks_of(setup), rates.front_s, rates.admit_s, rates.prompt_s, rates.turn_s, setup.prefix_caching,
+                    _FRONT_VARIES)  # fmt: skip
     return _figures(run.demand, simulate(run.demand, engine, step_costs))
 
 

@@ -15,7 +15,9 @@ class Rates:
     `weights`, `decode` and `link` are shares of a bandwidth: of streaming weights, of reading the KV cache for a new
     token, between cards. `gemm`, `gemm_low` (8 bits and less) and `prefill` (attention) are shares of FLOP/s.
     `layer_s` and `request_s` are the card's own time for a layer and for a request in every step, whatever it does
-    there. `front_s` lies between client and scheduler; `admit_s` is the server's time for one request, one at a time.
+    there. `front_s` lies between client and scheduler, `turn_s` more for every answer that the API server streams
+    meanwhile; `admit_s` is its time for one request, `prompt_s` for a prompt's token before it sends the first of the
+    answer.
     `host_s` is the processor's time for a step of one request with CUDA graphs, `eager_s` for a layer without.
     """
 
@@ -26,8 +28,10 @@ class Rates:
     prefill: float
     layer_s: float = 45e-6
     request_s: float = 8e-6
-    front_s: float = 5e-3
-    admit_s: float = 0.6e-3
+    front_s: float = 3e-3
+    admit_s: float = 1.2e-3
+    prompt_s: float = 0.45e-6
+    turn_s: float = 0.1e-3
     host_s: float = 1.2e-3
     eager_s: float = 0.3e-3
     link: float = 0.7
@@ -38,7 +42,8 @@ NAMES = tuple(each.name for each in fields(Rates))
 # One standard deviation of what each is off, of its logarithm, for a card of a known kind and any model.
 SPREAD: Mapping[str, float] = {
     "weights": 0.10, "gemm": 0.18, "gemm_low": 0.25, "decode": 0.15, "prefill": 0.30, "layer_s": 0.35,
-    "request_s": 0.60, "front_s": 0.45, "admit_s": 0.70, "host_s": 0.40, "eager_s": 0.40, "link": 0.40,
+    "request_s": 0.60, "front_s": 0.45, "admit_s": 0.70, "prompt_s": 0.20, "turn_s": 0.7, "host_s": 0.40,
+    "eager_s": 0.40, "link": 0.40,
 }  # fmt: skip
 
 # How far a prediction is off beyond what its rates are: of the logarithm, where nothing was measured yet.

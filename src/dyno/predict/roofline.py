@@ -24,7 +24,7 @@ _BEGINNING = 800 * 132 / 989e12
 # 8 bits in and out: activations are quantized in every layer. An FP8 KV cache, too, is written and read with more ado.
 _QUANTIZING, _FP8_KV_LAYER, _FP8_KV_REQUEST = 1.12, 1.06, 1.5
 # Without a graph that holds a step whole, Python launches its pieces; eager launches every kernel.
-_PIECEWISE = 0.25
+_PIECEWISE = 0.5
 _HOST_REQUEST = 0.02  # of host_s, for every further request: scheduling, detokenizing, streaming
 # Shares of FlashAttention's own, on Hopper: (prefill, decode of 8 KV heads), which grows with the square root of them.
 _SLOWER: Mapping[str, tuple[float, float]] = {"TRITON_ATTN": (0.14, 0.22), "FLEX_ATTENTION": (0.4, 0.5)}
@@ -63,7 +63,8 @@ class Costs:
     link_token_s: float
     host_s: float
     host_request_s: float
-    piecewise_s: float  # the processor's time where no graph holds the step
+    pieces_s: float  # launching graphs of pieces, and attention between them
+    eager_s: float  # launching every kernel
     largest_graph: int
     asynchronous: bool
 
@@ -87,20 +88,28 @@ class Costs:
             total += max(tokens * seen * kind.prefill_s, (before + tokens) * kind.decode_s)
         return total
 
-    def step_s(self, tokens: int, sampled: int, requests: int, attention_s: float) -> float:
-        """One forward of so many tokens of so many requests, of which some are sampled."""
+    def card_s(self, tokens: int, sampled: int, requests: int, attention_s: float) -> float:
+        """The card's time for a forward of so many tokens of so many requests, of which some are sampled."""
         dense = _either(tokens * self.token_s + sampled * self.head_s, self.stream_s)
         if self.experts_s:
             touched = 1.0 - (1.0 - self.routed) ** tokens
             dense += _either(tokens * self.expert_token_s, self.experts_s * touched)
-        card = (dense + tokens * (self.moved_s + self.link_token_s) + attention_s + self.fixed_s + self.link_s
+        return (dense + tokens * (self.moved_s + self.link_token_s) + attention_s + self.fixed_s + self.link_s
                 + requests * self.request_s)  # fmt: skip
-        host = self.launch_s(tokens) + requests * self.host_request_s
-        return max(card, host) if self.asynchronous else card + host
 
-    def launch_s(self, tokens: int) -> float:
-        """The processor's time to launch a step."""
-        return self.host_s if tokens <= self.largest_graph else self.piecewise_s
+    def launch_s(self, tokens: int, requests: int, prompts: bool = False) -> float:
+        """The processor's time for a step: one graph holds it whole where every request has one token in it.
+
+        Where there are tokens of prompts graphs hold all but attention; of more tokens than the largest, nothing.
+        """
+        pieces_s = self.pieces_s if prompts else 0.0
+        launching = self.eager_s if tokens > self.largest_graph else pieces_s
+        return self.host_s + launching + requests * self.host_request_s
+
+    def step_s(self, requests: int, attention_s: float) -> float:
+        """One of many steps with a token of every request."""
+        card, host = self.card_s(requests, requests, requests, attention_s), self.launch_s(requests, requests)
+        return max(card, host) if self.asynchronous else card + host
 
 
 def costs(setup: Setup, rates: Rates) -> Costs | None:
@@ -118,7 +127,7 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
     slow_prefill, slow_decode = _SLOWER.get(setup.attention_backend, (1.0, 1.0))
     link, latency = _link(setup, rates)
     whole = setup.graphs and bool(setup.capture_sizes)
-    launching = model.num_hidden_layers * rates.eager_s * (1.0 if setup.eager else _PIECEWISE)
+    eager = model.num_hidden_layers * rates.eager_s
     moved = model.num_hidden_layers * (_MOVED_HIDDEN * model.hidden_size + _MOVED_MLP * _width(model) / tp)
     return Costs(
         stream_s=(_bytes(setup, dense) + head * ELEMENT_BYTES) / streaming,
@@ -134,9 +143,10 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
         request_s=rates.request_s * (_FP8_KV_REQUEST if setup.kv_dtype.startswith("fp8") else 1.0),
         link_s=latency,
         link_token_s=link,
-        host_s=rates.host_s + (0.0 if whole else launching),
+        host_s=rates.host_s,
         host_request_s=rates.host_s * _HOST_REQUEST,
-        piecewise_s=rates.host_s + launching,
+        pieces_s=_PIECEWISE * eager,
+        eager_s=eager,
         largest_graph=setup.capture_sizes[-1] if whole else 0,
         asynchronous=setup.asynchronous,
     )

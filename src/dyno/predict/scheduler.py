@@ -4,45 +4,30 @@ vllm/v1/core/sched/scheduler.py and vllm/v1/engine/core.py of 0.26 and 0.32: run
 of the token budget; then waiting ones, first come first served, whose whole prompt must find blocks; the last one in
 is thrown out when blocks run short, and computed again. With async scheduling a step is put together as soon as the one
 before it is launched, so that what comes later waits one step longer. An API server that is sent many requests at once
-works on all of them in turns: none is through before most of the work for all is done.
+works on all of them in turns: none is through before most of the work for all is done. Every answer that it streams
+meanwhile takes its turn as well.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
-from random import Random
+from math import ceil, inf
 
+from dyno.predict.demand import Demand
 from dyno.predict.roofline import Costs
 
 # Of the server's work for requests that come together, what is done before the first of them is through.
-_IN_TURNS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request. `at_s` counts in an open loop; `prefix` names a beginning it shares, of `prefix_len` tokens."""
-
-    input_len: int
-    output_len: int
-    at_s: float = 0.0
-    prefix: int | None = None
-    prefix_len: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Requests in the order of sending. `clients` of a closed loop, who start together; None: each at its own time."""
-
-    requests: tuple[Asked, ...]
-    clients: int | None
+_IN_TURNS = 0.85
+_GOLDEN = 0.618033988749895  # of whose multiples any few in a row are spread evenly
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What the scheduler may hand out. `blocks_of` is how many blocks a request of some length holds.
 
-    `front_varies` is by how much, as a share of it, the way to the scheduler is longer or shorter each time.
+    `front_s` lies between a client and the scheduler, `prompt_s` more for every token of the prompt and `turn_s` for
+    every answer that is being streamed; `front_varies` is by how much, as a share of it, that way is longer or shorter
+    each time. `admit_s` is an API server's time for a request, of which no other can have any.
     """
 
     max_num_batched_tokens: int
@@ -52,6 +37,8 @@ class Engine:
     blocks_of: Callable[[int], int]
     front_s: float
     admit_s: float
+    prompt_s: float = 0.0
+    turn_s: float = 0.0
     prefix_caching: bool = True
     front_varies: float = 0.0
 
@@ -65,7 +52,6 @@ class Served:
     last_s: tuple[float, ...]
     preemptions: int
     computed: int
-    busy_s: float
 
 
 @dataclass(slots=True)
@@ -95,13 +81,14 @@ class _State:
     engine: Engine
     costs: Costs
     now: float = 0.0
-    seen_s: float = 0.0  # when the step that begins now was put together
+    seen_s: float = 0.0  # when the next step is put together: what comes later waits for the one after
     server_free_s: float = 0.0
     next_request: int = 0
     done: int = 0
     preemptions: int = 0
     computed: int = 0
-    busy_s: float = 0.0
+    untold_first: list[int] = field(default_factory=list)  # requests whose first, whose last token is there
+    untold_last: list[int] = field(default_factory=list)
     arriving: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[_Prompt] = field(default_factory=deque)
     running: list[_Prompt] = field(default_factory=list)  # prompts of which a part is computed
@@ -116,43 +103,55 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
     """Serve all requests. Every request must fit the engine alone (`largest_request`)."""
     number = len(demand.requests)
     state = _State(demand, engine, costs, sent=[0.0] * number, first=[0.0] * number, last=[0.0] * number)
-    for asked in demand.requests if demand.clients is None else ():
-        _send(state, 1, asked.at_s)
     _send(state, demand.clients or 0, 0.0)
     while state.done < number:
         _arrive(state)
         if not (state.waiting or state.running or state.cohorts):
-            state.now = state.seen_s = max(state.now, state.arriving[0][0] + state.costs.host_s)
-            continue
-        chunks = _schedule(state)
-        if chunks:
+            _tell(state, state.now)
+            _wake(state)
+        elif chunks := _schedule(state):
             _mixed_step(state, chunks)
         elif state.cohorts:
             _decode(state)
-    return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed,
-                  state.busy_s)  # fmt: skip
-
-
-def largest_request(demand: Demand) -> int:
-    """Tokens of the longest request, answer included."""
-    return max(asked.input_len + asked.output_len for asked in demand.requests)
+    _tell(state, state.now)
+    return Served(tuple(state.sent), tuple(state.first), tuple(state.last), state.preemptions, state.computed)
 
 
 def _send(state: _State, number: int, at_s: float) -> None:
     """The next requests go out, together."""
     number = min(number, len(state.demand.requests) - state.next_request)
     admit_s = state.engine.admit_s
-    varied = 1 + state.engine.front_varies * Random(state.next_request).uniform(-1, 1)
+    varied = 1 + state.engine.front_varies * (2 * ((0.5 + _GOLDEN * state.next_request) % 1) - 1)
+    front_s = varied * (state.engine.front_s + _decoding(state) * state.engine.turn_s)
     through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
     for index in range(state.next_request, state.next_request + number):
         state.sent[index] = at_s
         through_s += (1 - _IN_TURNS) * admit_s
-        state.arriving.append((through_s + varied * state.engine.front_s, index))
+        state.arriving.append((through_s + front_s, index))
     state.next_request += number
     state.server_free_s = max(state.server_free_s, through_s)
 
 
+def _wake(state: _State) -> None:
+    """An idle engine puts the next step together when a request arrives, and launches it at once."""
+    state.seen_s = max(state.seen_s, _upcoming_s(state))
+    state.now = max(state.now, state.seen_s + (state.costs.host_s if state.costs.asynchronous else 0.0))
+
+
+def _sending_s(state: _State) -> float:
+    """When the next request of an open loop is sent: never, where there is none."""
+    requests, following = state.demand.requests, state.next_request
+    return requests[following].at_s if state.demand.clients is None and following < len(requests) else inf
+
+
+def _upcoming_s(state: _State) -> float:
+    """When the next request arrives or is sent."""
+    return min(_sending_s(state), state.arriving[0][0] if state.arriving else inf)
+
+
 def _arrive(state: _State) -> None:
+    while (at_s := _sending_s(state)) <= state.seen_s:
+        _send(state, 1, at_s)
     while state.arriving and state.arriving[0][0] <= state.seen_s:
         index = state.arriving.popleft()[1]
         asked = state.demand.requests[index]
@@ -250,9 +249,12 @@ def _mixed_step(state: _State, chunks: Sequence[tuple[_Prompt, int]]) -> None:
     attention = state.costs.read_s((len(cohort.members), cohort.context) for cohort in state.cohorts)
     attention += sum(state.costs.chunk_s(take, prompt.computed) for prompt, take in chunks)
     finished = [prompt for prompt, take in chunks if prompt.computed + take >= prompt.target]
-    seconds = state.costs.step_s(decoding + prompts, decoding + len(finished), decoding + len(chunks), attention)
+    tokens, requests = decoding + prompts, decoding + len(chunks)
+    card_s = state.costs.card_s(tokens, decoding + len(finished), requests, attention)
+    host_s = state.costs.launch_s(tokens, requests, prompts=True)
     state.computed += prompts
-    _pass(state, seconds, 1, decoding + prompts)
+    _tell(state, state.seen_s + host_s)
+    _pass(state, card_s, host_s, 1)
     for prompt, take in chunks:
         prompt.computed += take
     ended = _step_cohorts(state, 1)
@@ -267,7 +269,6 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
 
     Those whose answer is one token end with it.
     """
-    out_s = _told_s(state)
     ended = []
     grown: dict[tuple[int, int, int], _Cohort] = {}
     for prompt in finished:
@@ -275,7 +276,7 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
         if asked.prefix is not None:
             state.cached.add(asked.prefix)
         if prompt.left == asked.output_len:
-            state.first[prompt.index] = out_s
+            state.untold_first.append(prompt.index)
         left = prompt.left - 1
         if left <= 0:
             ended.append(prompt.index)
@@ -290,25 +291,29 @@ def _begin_decoding(state: _State, finished: Sequence[_Prompt]) -> list[int]:
 
 def _decode(state: _State) -> None:
     """As many steps as change nothing: until an answer ends, a request arrives or blocks run short."""
+    decoding = _decoding(state)
+    _tell(state, state.seen_s + state.costs.launch_s(decoding, decoding))
     steps = min(cohort.left for cohort in state.cohorts)
     steps = _before_blocks_run_short(state, steps)
-    seconds = _steps_s(state, steps)
-    if state.arriving and state.arriving[0][0] <= state.now + seconds:
-        until = state.arriving[0][0] - state.now
-        late = 1 if state.costs.asynchronous else 0
-        reached = ceil(until * steps / seconds) if seconds else 1
-        steps = max(1, min(steps, reached + late))
-        seconds = _steps_s(state, steps)
-    _pass(state, seconds, steps, _decoding(state))
+    card_s, host_s = _step_s(state, steps)
+    upcoming_s = _upcoming_s(state)
+    if upcoming_s < inf:
+        each_s = max(card_s, host_s) if state.costs.asynchronous else card_s + host_s
+        ahead = state.costs.asynchronous and card_s > host_s
+        reached = ceil((upcoming_s - state.now) / each_s) + ahead if each_s else 1
+        if reached < steps:
+            steps = max(1, reached)
+            card_s, host_s = _step_s(state, steps)
+    _pass(state, card_s, host_s, steps)
     _finish(state, _step_cohorts(state, steps))
 
 
-def _steps_s(state: _State, steps: int) -> float:
-    """So many steps of decoding, each a token longer: as many times the one in the middle."""
+def _step_s(state: _State, steps: int) -> tuple[float, float]:
+    """The card's and the host's time for one of so many steps of decoding, each a token longer: for the middle one."""
     half = (steps - 1) / 2
     decoding = _decoding(state)
     attention = state.costs.read_s((len(cohort.members), cohort.context + half) for cohort in state.cohorts)
-    return steps * state.costs.step_s(decoding, decoding, decoding, attention)
+    return state.costs.card_s(decoding, decoding, decoding, attention), state.costs.launch_s(decoding, decoding)
 
 
 def _before_blocks_run_short(state: _State, steps: int) -> int:
@@ -322,18 +327,21 @@ def _before_blocks_run_short(state: _State, steps: int) -> int:
     return low
 
 
-def _pass(state: _State, seconds: float, steps: int, tokens: int) -> None:
-    """Time passes: so many steps, the last of so many tokens."""
-    last_step = state.now + seconds * (steps - 1) / steps
-    state.now += seconds
-    state.busy_s += seconds
-    launched = min(state.now, last_step + state.costs.launch_s(tokens))
-    state.seen_s = launched if state.costs.asynchronous else state.now
+def _pass(state: _State, card_s: float, host_s: float, steps: int) -> None:
+    """So many steps, of so many seconds each, pass.
 
-
-def _told_s(state: _State) -> float:
-    """With async scheduling the next step is launched before this one's tokens are looked at."""
-    return state.now + (state.costs.launch_s(1) if state.costs.asynchronous else 0.0)
+    With async scheduling the host is a step ahead and no further: it puts a step together once the one before the last
+    is through.
+    """
+    if not state.costs.asynchronous:
+        state.now += steps * (card_s + host_s)
+        state.seen_s = state.now
+        return
+    launched_s, each_s = state.seen_s + host_s, max(card_s, host_s)
+    before_s, state.now = state.now, max(state.now + card_s, launched_s) + (steps - 1) * each_s
+    if steps > 1:
+        before_s, launched_s = state.now - each_s, (state.now if host_s > card_s else 0.0)
+    state.seen_s = max(before_s, launched_s)
 
 
 def _step_cohorts(state: _State, steps: int) -> list[int]:
@@ -351,10 +359,21 @@ def _step_cohorts(state: _State, steps: int) -> list[int]:
 
 
 def _finish(state: _State, ended: Sequence[int]) -> None:
-    """Their clients have the answers, and send the next requests."""
-    out_s = _told_s(state)
-    for index in ended:
-        state.last[index] = out_s
     state.done += len(ended)
-    if ended and state.demand.clients is not None:
-        _send(state, len(ended), out_s)
+    state.untold_last += ended
+
+
+def _tell(state: _State, launched_s: float) -> None:
+    """Clients have the tokens of the last step, and who has an answer sends the next request.
+
+    With async scheduling the engine looks at a step's tokens once the next one is launched. The API server goes through
+    a whole prompt before it sends the first token of its answer.
+    """
+    told_s = max(state.now, launched_s) if state.costs.asynchronous else state.now
+    for index in state.untold_first:
+        state.first[index] = told_s + state.demand.requests[index].input_len * state.engine.prompt_s
+    for index in state.untold_last:
+        state.last[index] = max(told_s, state.first[index])
+    if state.untold_last and state.demand.clients is not None:
+        _send(state, len(state.untold_last), told_s)
+    state.untold_first, state.untold_last = [], []

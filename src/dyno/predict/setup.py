@@ -42,7 +42,7 @@ class Setup:
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
     attention_backend: str = ""  # none: the release's own choice
-    flashinfer_sampler: bool = False
+    flashinfer_sampler: bool | None = False  # None: not said, which is vLLM's default unless the machine says else
 
     @property
     def graphs_budgeted(self) -> bool:
@@ -113,7 +113,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
         auto_fit=_int(flags, "max_model_len", 0) < 0,
         attention_backend=str(flags.get("attention_backend", "")).upper(),
-        flashinfer_sampler=card is not None and _flashinfer_sampler(env, release),
+        flashinfer_sampler=_flashinfer_sampler(env, release) if card else False,
     )
 
 
@@ -168,8 +168,11 @@ def _v2_runner(model: ModelSpec, env: Mapping[str, str], release: Release) -> bo
     return not model.is_hybrid and (not model.num_experts or model.architecture in _V2_WITH_EXPERTS)
 
 
-def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool:
-    return env.get("VLLM_USE_FLASHINFER_SAMPLER", "1" if release >= _FLASHINFER_SAMPLES else "0") not in ("0", "false")
+def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool | None:
+    told = env.get("VLLM_USE_FLASHINFER_SAMPLER")
+    if told is None:
+        return None if release >= _FLASHINFER_SAMPLES else False
+    return told not in ("0", "false")
 
 
 def _graphs(compilation: Mapping[str, Any]) -> bool:
