@@ -15,6 +15,7 @@ from dyno.errors import DynoError, InputError, Together, nearest
 from dyno.hardware.gpus import Card, find_card
 from dyno.home import dyno_home
 from dyno.model.config import parse_config, problems_in
+from dyno.model.document import read_json
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
 from dyno.plan.flags import VARIABLES, parse_words, read_value
@@ -116,12 +117,7 @@ def parse_release(text: str) -> Release:
 
 def read_observed(file: Path) -> tuple[Observation, ...]:
     """The observations in a JSON list. InputError has every problem with the file and the entry it is in."""
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); name a JSON list of observations") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: is not JSON ({error})") from error
+    content = read_json(file, "name a JSON list of observations")
     if not isinstance(content, list):
         raise InputError(f"{file}: holds {type(content).__name__}, not a list of observations")
     return _parsed([(f"{file}[{number}]", entry) for number, entry in enumerate(content)])

@@ -13,6 +13,7 @@ from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
 from dyno.predict.demand import Demand
 from dyno.predict.kept import kept_bytes
+from dyno.predict.lengths import longest_len
 from dyno.predict.memory import Host, Memory, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
@@ -91,14 +92,20 @@ def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate
 
 
 def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
-    """What a figure of speed rests on, or why there is none."""
+    """Limits that nothing could be said of, and what a figure of speed rests on, or why there is none."""
     known = question.calibration or generic(question.card)
-    if question.demand is None or asked.rejected:
-        return unchecked(question.limits) if question.demand is None else ()
+    if asked.rejected:
+        return ()
+    if question.demand is None:
+        return unchecked(asked, question.limits, known)
     if asked.latency is None:
         where = question.card.name if question.card else "vLLM's CPU engine"
-        return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
-                "that were measured there (--observed)",)  # fmt: skip
+        return (f"no latency: {where} was not measured yet, and nothing general is known of it; no limit on speed is "
+                "checked; name a study or points that were measured there (--observed)",)  # fmt: skip
+    return (*unchecked(asked, question.limits, known), *_rests(asked, known))
+
+
+def _rests(asked: Candidate, known: Calibration) -> tuple[str, ...]:
     if asked.setup.offload_bytes:
         return ("latencies are those without KV offloading: what it brings depends on what prompts share",)
     if not known.fitted_on:
@@ -173,7 +180,8 @@ def _largest(question: Question, asked: Candidate) -> Largest:
         room = {} if isinstance(batched, int) and batched >= number else {"max_num_batched_tokens": max(2048, number)}
         return fits(max_num_seqs=number, max_model_len=min(longest, asked.setup.max_model_len), **room)
 
-    longest = kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings)
+    longest = kv_cache.largest(lambda length: fits(max_model_len=length),
+                               longest_len(question.model, question.release))  # fmt: skip
     return Largest(longest, kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0)
 
 
@@ -181,7 +189,7 @@ def _grid(asked: Candidate) -> tuple[Cell, ...]:
     """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
     setup, memory = asked.setup, asked.memory
     lengths = [_SHORTEST_ROW]
-    while lengths[-1] * 2 <= setup.model.max_position_embeddings:
+    while lengths[-1] * 2 <= longest_len(setup.model, setup.release):
         lengths.append(lengths[-1] * 2)
     cells = []
     for length in lengths:

@@ -102,7 +102,7 @@ def predict_memory(
 
 def fitted(setup: Setup, memory: Memory) -> Setup:
     """The setup with the longest length that fits, where that is what was asked (`max_model_len` auto)."""
-    length = kv_cache.longest(setup, memory.kv_cache_bytes)
+    length = min(setup.max_model_len, kv_cache.longest(setup, memory.kv_cache_bytes))
     return replace(setup, max_model_len=length) if setup.auto_fit and length else setup
 
 
@@ -187,4 +187,6 @@ def _device_spread(setup: Setup, known: Terms) -> float:
 
 
 def _length(setup: Setup, available: int) -> int:
-    return max(1, kv_cache.longest(setup, available)) if setup.auto_fit else setup.max_model_len
+    return (
+        max(1, min(setup.max_model_len, kv_cache.longest(setup, available))) if setup.auto_fit else setup.max_model_len
+    )
