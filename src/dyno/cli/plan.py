@@ -21,7 +21,7 @@ def plan(
     limits: Annotated[
         Words, typer.Option("--limits", "--limit", metavar="NAME=VALUE", help="'vram=11 GiB', 'ram=85 GB'.")
     ] = None,
-    workload: Annotated[Path | None, typer.Option(help="A workload as YAML.")] = None,
+    workload: Annotated[Path | None, typer.Option(help="A workload as YAML, or chat, long, decode.")] = None,
     input_len: Annotated[int | None, typer.Option(help="Prompt tokens.")] = None,
     output_len: Annotated[int | None, typer.Option(help="Tokens to generate.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
