@@ -71,9 +71,7 @@ def opened(records: Path, scratch: Path) -> list[Path]:
     scratch.mkdir()
     studies = []
     for record in sorted(records.glob(f"*{SUFFIX}")):
-        studies.append(study := unpack(Path(shutil.copyfile(record, scratch / record.name))))
-        journal = study / JOURNAL  # of a study that another Dyno packed
-        journal.write_bytes(portable(study).text(JOURNAL, journal.read_bytes()))
+        studies.append(unpack(Path(shutil.copyfile(record, scratch / record.name))))
     return sorted(studies, key=lambda study: read_journal(study).study.created_at)
 
 
@@ -89,6 +87,8 @@ def _shown(outcome: Outcome, paged: bool) -> Iterator[str]:
 def make(folder: Path, scratch: Path) -> None:
     """Everything that follows from the records."""
     studies = opened(folder / "records", scratch)
+    for study in studies:  # one that another Dyno packed may name paths
+        (study / JOURNAL).write_bytes(portable(study).text(JOURNAL, (study / JOURNAL).read_bytes()))
     outcomes = [load_outcome(study) for study in studies]
     write_dataset(studies, folder)
     (folder / "audit.csv").write_text(audit_csv(outcomes))
