@@ -88,7 +88,7 @@ def run(asked: Asked, wants_json: bool) -> bool:
     boots = tuple(observation.boot() for observation in seen)
     warm = asked.warm if asked.warm is not None or asked.observed else False
     question = Question(model, args, release, machine.card, machine.host, boots, notes, limits, demand, rates,
-                        machine.cards, warm)  # fmt: skip
+                        machine.cards, warm, launched=not (asked.gpu or asked.hardware or asked.observed))  # fmt: skip
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))

@@ -92,6 +92,8 @@ def _lines(plan: Plan) -> list[str]:
         each = " of each card" if setup.tensor_parallel > 1 else ""
         if memory.warm_kv_cache_bytes > max(0, memory.kv_cache_bytes):
             lines.append(f"from the second start on, compiled: {format_bytes(memory.warm_kv_cache_bytes)}")
+        if memory.cold_kv_cache_bytes < memory.kv_cache_bytes:
+            lines.append(f"its compile cache filled; a first start has {format_bytes(memory.cold_kv_cache_bytes)}")
         lines += [
             f"asked for {format_bytes(memory.requested_bytes)}; activations peak at "
             f"{format_bytes(memory.activation_bytes)}",

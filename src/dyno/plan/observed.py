@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,10 +97,12 @@ class Observation:
     facts: Facts
     points: tuple[Told, ...] = ()
     name: str = ""
+    launched: bool = False  # by Dyno, which hands no variable of vLLM on that is not in `args`
 
     def boot(self) -> Boot:
         """The start as a prediction is corrected by it."""
-        return Boot(resolve(self.model, self.args, self.release, self.card), self.facts)
+        setup = resolve(self.model, self.args, self.release, self.card)
+        return Boot(setup.supposing(True) if self.launched else setup, self.facts)
 
 
 def parse_release(text: str) -> Release:
@@ -160,7 +162,7 @@ def _parsed(entries: Sequence[tuple[str, Any]], *, ours: bool = False) -> tuple[
     for where, entry in entries:
         try:
             strange = () if ours or not isinstance(entry, dict) else _misspelt(entry)
-            seen = _observation(_Observation.model_validate(entry), where)
+            seen = replace(_observation(_Observation.model_validate(entry), where), launched=ours)
             wrong = () if ours else (*strange, *_wrong(seen, entry))
             problems += [f"{where}: {problem}" for problem in wrong]
             found.append(seen)

@@ -12,11 +12,12 @@ from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
 from dyno.predict.demand import Demand
+from dyno.predict.kept import kept_bytes
 from dyno.predict.lengths import longest_len
-from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
+from dyno.predict.memory import Host, Memory, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
-from dyno.predict.setup import Release, resolve
+from dyno.predict.setup import Release, Setup, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
 from dyno.workload import Limit
@@ -51,6 +52,7 @@ class Question:
     calibration: Calibration | None = None  # None: what is known of such cards
     cards: int | None = None  # of its kind on the machine; None: as many as it takes
     warm: bool | None = False  # its compile cache is filled; None: if it was in all boots
+    launched: bool = False  # by Dyno, so that no variable is set which is not told
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -67,7 +69,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     asked, others = _under_load(question, asked, others)
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
-                len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
+                len(question.boots), (*question.notes, *_notes(question, asked), *_said(question, asked)))  # fmt: skip
 
 
 def unknown_shape(model: ModelSpec) -> str:
@@ -114,19 +116,22 @@ def _rests(asked: Candidate, known: Calibration) -> tuple[str, ...]:
     return ()
 
 
-def _notes(question: Question) -> tuple[str, ...]:
-    model = question.model
+def _notes(question: Question, asked: Candidate) -> tuple[str, ...]:
+    """What a figure of memory leaves out, or depends on that was not told."""
+    model, notes = question.model, []
     if model.multimodal and not model.stored:
-        return (
-            "weights and activations of its image or audio encoder are not in these figures: only its headers tell",
-        )
-    return ()
+        notes.append("weights and activations of its image or audio encoder are not in these figures: only its headers "
+                     "tell")  # fmt: skip
+    with_it, without = (kept_bytes(asked.setup.supposing(drawn), cold=True) for drawn in (True, False))
+    if with_it > without and not question.boots:
+        notes.append(f"with FlashInfer's sampler, vLLM's default, {format_bytes(with_it - without)} more are in use "
+                     "than without it; which it is was not told: --set VLLM_USE_FLASHINFER_SAMPLER=1 or 0")  # fmt: skip
+    return tuple(notes)
 
 
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     """One configuration with what it takes and what is against it."""
-    setup = resolve(question.model, args, question.release, question.card)
-    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
+    setup, memory = _predicted(question, args)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
     if question.cards and setup.tensor_parallel > question.cards:
@@ -137,6 +142,12 @@ def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
                 f"{format_bytes(taken[limit.name] - limit.bound)} too much"
                 for limit in question.limits if taken.get(limit.name, 0) > limit.bound]  # fmt: skip
     return Candidate(name, args, setup, memory, tuple(reasons))
+
+
+def _predicted(question: Question, args: EngineArgs) -> tuple[Setup, Memory]:
+    setup = resolve(question.model, args, question.release, question.card)
+    setup = setup.supposing(True) if question.launched else setup
+    return setup, predict_memory(setup, question.boots, question.host, warm=question.warm)
 
 
 def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
@@ -155,8 +166,7 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
         if key == "kv_cache_dtype" and not fp8:
             continue
         found.append((name, ((key, value),)))
-    setup = resolve(question.model, question.args, question.release, question.card)
-    memory = predict_memory(setup, question.boots, question.host, warm=question.warm)
+    setup, memory = _predicted(question, question.args)
     longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))

@@ -5,15 +5,16 @@ boots of any model; how far models of one machine lie apart is known, and a boot
 What neither the setup nor a boot says, whose sampler draws tokens, is judged by what the boots took.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from math import exp, hypot, log, pi, sqrt
 from statistics import fmean
 
 from dyno.predict.constants import HOPPER, MIB, Constants
 from dyno.predict.graphs import graph_bytes
-from dyno.predict.setup import Setup
+from dyno.predict.setup import Release, Setup
 from dyno.predict.terms import (
+    SURE,
     Boot,
     Term,
     Terms,
@@ -23,15 +24,16 @@ from dyno.predict.terms import (
     other_off,
     other_offs,
     prior_terms,
+    supposed,
 )
 from dyno.predict.weights import weights_bytes
 
 _SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
 _GRAPHS_APART, _GRAPHS_SHARED = 0.06, 0.1  # of the logarithm, between models of one machine, and between machines
 _RARE, _FAR = 0.05, 400 * MIB  # how seldom a machine is unlike all that were measured, and how far off it may be then
-_FLASHINFER = (
-    0.4  # how likely its sampler is where nothing is said: the default, but it has to be built at the first start
-)
+_FLASHINFER = 0.35  # how likely its sampler is where nothing is said: the default, but it has to be built first
+_FAIR = 0.1  # share of a world that is taken seriously
+_SAID = log(30)  # odds that what one start was told holds for another
 _CLEAR = log(20)  # odds from which a boot is believed
 
 
@@ -40,11 +42,12 @@ def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measur
     seen = [boot for boot in boots if _same_machine(boot.setup, setup)]
     if setup.flashinfer_sampler is not None and all(boot.setup.flashinfer_sampler is not None for boot in seen):
         return _corrected_terms(setup, seen, cold, measured)
-    share = _flashinfer_share(seen, measured)
-    worlds = [(share, True), (1 - share, False)]
-    return _mixed([(weight, _corrected_terms(_said(setup, flashinfer),
-                                             [Boot(_said(boot.setup, flashinfer), boot.facts) for boot in seen],
-                                             cold, measured)) for weight, flashinfer in worlds])  # fmt: skip
+    share = _flashinfer_share(seen, setup.release, measured)
+    worlds = []
+    for weight, flashinfer in ((share, True), (1 - share, False)):
+        boots = [supposed(boot, flashinfer) for boot in seen]
+        worlds.append((weight, _corrected_terms(setup.supposing(flashinfer), boots, cold, measured)))
+    return _mixed(worlds)
 
 
 def only_warm(setup: Setup, boots: Sequence[Boot], measured: Constants = HOPPER) -> bool:
@@ -68,25 +71,21 @@ def _corrected_terms(setup: Setup, seen: Sequence[Boot], cold: bool, measured: C
     )
 
 
-def _said(setup: Setup, flashinfer: bool) -> Setup:
-    """With the sampler that is supposed, unless it was told."""
-    return replace(setup, flashinfer_sampler=flashinfer) if setup.flashinfer_sampler is None else setup
-
-
-def _flashinfer_share(seen: Sequence[Boot], measured: Constants) -> float:
-    """How likely FlashInfer's sampler drew in the boots that do not say."""
+def _flashinfer_share(seen: Sequence[Boot], release: Release, measured: Constants) -> float:
+    """How likely FlashInfer's sampler draws where nothing says so: as in boots that say, and by what others took."""
     odds = log(_FLASHINFER / (1 - _FLASHINFER))
     for boot in seen:
         if boot.setup.flashinfer_sampler is None:
-            with_it, without = (_likelihood(Boot(_said(boot.setup, drawn), boot.facts), kept_off, measured)
-                                for drawn in (True, False))  # fmt: skip
+            with_it, without = (_likelihood(supposed(boot, drawn), measured) for drawn in (True, False))
             odds += log(with_it / without)
+        elif boot.setup.release == release:
+            odds += _SAID if boot.setup.flashinfer_sampler else -_SAID
     return 1 / (1 + exp(-max(-50.0, min(50.0, odds))))
 
 
-def _likelihood(boot: Boot, off: Callable[[Boot, Constants], float | None], measured: Constants) -> float:
+def _likelihood(boot: Boot, measured: Constants) -> float:
     known = known_constants(boot.setup, measured)
-    found = off(boot, measured)
+    found = kept_off(boot, measured)
     return 1.0 if found is None else _density(found, hypot(known.machine_off, known.kept_off))
 
 
@@ -110,9 +109,15 @@ def _normal(off: float, spread: float) -> float:
 
 
 def _mixed(worlds: Sequence[tuple[float, Terms]]) -> Terms:
-    """Every term as it is on average, and as far off as its values lie apart."""
-    return Terms(**{field.name: _mean([(share, getattr(terms, field.name)) for share, terms in worlds])
-                    for field in fields(Terms)})  # fmt: skip
+    """Every term as it is on average, and so unsure that each world with a fair share is within low and high."""
+    mixed = {}
+    for field in fields(Terms):
+        shares = [(share, getattr(terms, field.name)) for share, terms in worlds]
+        centre = sum(share * term.nbytes for share, term in shares)
+        within = max(term.spread for _, term in shares)
+        far = max(min(1.0, share / _FAIR) * abs(term.nbytes - centre) for share, term in shares)
+        mixed[field.name] = Term(centre, hypot(within, far / SURE))
+    return Terms(**mixed)
 
 
 def _mean(shares: Sequence[tuple[float, Term]]) -> Term:

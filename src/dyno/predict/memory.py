@@ -29,8 +29,8 @@ class Host:
 class Memory:
     """Where a card's memory goes. `low` and `high` bound `kv_cache_bytes`, which is vLLM's own figure at start.
 
-    `warm_kv_cache_bytes` is what a start has whose compile cache is filled. `device_used_bytes` is what
-    nvidia-smi shows when the engine is ready, others' memory included.
+    `cold_kv_cache_bytes` is what a start has that compiles, `warm_kv_cache_bytes` one whose compile cache is filled.
+    `device_used_bytes` is what nvidia-smi shows when the engine is ready, others' memory included.
     """
 
     requested_bytes: int
@@ -45,6 +45,7 @@ class Memory:
     max_concurrency: float
     low_bytes: int
     high_bytes: int
+    cold_kv_cache_bytes: int
     warm_kv_cache_bytes: int
     device_used_bytes: int
     device_spread_bytes: int
@@ -67,8 +68,8 @@ def predict_memory(
     """
     host = host or Host()
     filled = only_warm(setup, boots, measured) if warm is None else warm
-    later = terms(setup, boots, cold=False, measured=measured)
-    known = later if filled else terms(setup, boots, cold=True, measured=measured)
+    first, later = (terms(setup, boots, cold=cold, measured=measured) for cold in (True, False))
+    known = later if filled else first
     available = _available(setup, known, host)
     spread = 0.0 if setup.kv_cache_bytes else _spread(setup, known)
     length = _length(setup, available)
@@ -89,6 +90,7 @@ def predict_memory(
         max_concurrency=round(concurrency, 3),
         low_bytes=round(available - SURE * spread),
         high_bytes=round(available + SURE * spread),
+        cold_kv_cache_bytes=_available(setup, first, host),
         warm_kv_cache_bytes=_available(setup, later, host),
         device_used_bytes=_device_used(setup, known, host, blocks * shared.bytes_per_block),
         device_spread_bytes=round(SURE * _device_spread(setup, known)) if setup.card else 0,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dyno.engine.args import EngineArgs, FlagValue
@@ -43,6 +43,10 @@ class Setup:
     auto_fit: bool = False  # max_model_len is the longest that fits
     attention_backend: str = ""  # none: the release's own choice
     flashinfer_sampler: bool | None = False  # None: not said, which is vLLM's default unless the machine says else
+
+    def supposing(self, flashinfer: bool) -> "Setup":
+        """The same with a sampler that is supposed, unless it was told."""
+        return replace(self, flashinfer_sampler=flashinfer) if self.flashinfer_sampler is None else self
 
     @property
     def graphs_budgeted(self) -> bool:

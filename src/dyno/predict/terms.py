@@ -1,6 +1,7 @@
 """The terms of a card's memory before any start was seen, how sure each is, and how far off a start was."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, hypot
 
 from dyno.predict.activations import activation_bytes
@@ -30,9 +31,9 @@ class Facts:
     device_used_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Boot:
-    """A start that was seen."""
+    """A start that was seen; another one that told the same is another."""
 
     setup: Setup
     facts: Facts
@@ -53,6 +54,7 @@ class Terms:
 SURE = 1.28  # standard deviations between a figure and its low and high: 80 of 100 fall between, as with latencies
 
 _MEASURED = (0, 26)
+_MOST_BOOTS = 2048  # whose distance is kept: a plan asks for it again and again
 _REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and stored in a form that kernels repack
 _LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
 _HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measured it yet
@@ -112,6 +114,7 @@ def other_off(boot: Boot, measured: Constants, *, own: bool = False) -> float | 
     return min(offs, key=abs) if offs else None
 
 
+@lru_cache(maxsize=_MOST_BOOTS)
 def other_offs(boot: Boot, measured: Constants, *, own: bool = False) -> tuple[float, float] | None:
     """The same had the boot compiled, and had it found its code in the cache."""
     told, setup = boot.facts.kv_cache_bytes, boot.setup
@@ -124,6 +127,7 @@ def other_offs(boot: Boot, measured: Constants, *, own: bool = False) -> tuple[f
     return left - activation_bytes(setup, cold=True), left - activation_bytes(setup, cold=False)
 
 
+@lru_cache(maxsize=_MOST_BOOTS)
 def kept_off(boot: Boot, measured: Constants) -> float | None:
     """What the card has in use beyond all terms."""
     facts, offs = boot.facts, other_offs(boot, measured, own=True)
@@ -135,6 +139,12 @@ def kept_off(boot: Boot, measured: Constants) -> float | None:
     other = prior.other.nbytes + (min(offs, key=abs) if offs else 0.0)
     return (facts.device_used_bytes - facts.kv_cache_bytes - (facts.weights_bytes or prior.weights.nbytes) - graphs
             - prior.context.nbytes - other - prior.kept.nbytes)  # fmt: skip
+
+
+@lru_cache(maxsize=_MOST_BOOTS)
+def supposed(boot: Boot, flashinfer: bool) -> Boot:
+    """The same with a sampler that is supposed, unless it was told."""
+    return replace(boot, setup=boot.setup.supposing(flashinfer))
 
 
 def requested_bytes(setup: Setup) -> int:

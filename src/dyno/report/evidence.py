@@ -89,7 +89,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The baseline's side first, then that of what was recommended or confirmed; and what could not be read."""
+    """The baseline's side first, then those of what it is compared with; and what could not be read."""
 
     sides: tuple[Side, ...] = ()
     missing: tuple[str, ...] = ()
@@ -102,14 +102,15 @@ def read_evidence(folder: Path, outcome: Outcome) -> Evidence:
     if not (folder / "raw").is_dir():
         return Evidence(missing=(_NO_RAW,))
     reader = _Reader(folder)
-    sides = tuple(_side(reader, outcome, name) for name in compared(outcome))
-    return Evidence(sides, tuple(reader.missing))
+    sides = (_side(reader, outcome, name) for name in compared(outcome))
+    return Evidence(tuple(side for side in sides if side != Side(side.name)), tuple(reader.missing))
 
 
 def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     mine = [step for step in outcome.steps if step.candidate == name and step.state == "complete" and step.raw]
-    loads = reader.here(name, [step for step in mine if step.scenario == "throughput"])
-    loads = [step for step in loads if step.phase == "confirm"] or loads
+    loads = [step for step in mine if step.scenario == "throughput"]
+    loads = reader.here(name, [step for step in loads if step.phase == "confirm"]) or reader.here(
+        name, [step for step in loads if step.phase != "confirm"])  # fmt: skip
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
                 reader.curve(newest.get("concurrency") or next((step for step in loads if searched(step)), None)),

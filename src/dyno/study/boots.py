@@ -33,7 +33,7 @@ def observed_starts(journal: Journal) -> tuple[Observation, ...]:
     card = live_card(gpus[0]) if gpus else None
     release = parse_release(study.engine.version)
     return tuple(Observation(model, card, release, candidate.args, _facts(step), _told(journal, candidate.name),
-                             f"{candidate.name}")
+                             f"{candidate.name}", launched=True)
                  for candidate, step in _ready(journal))  # fmt: skip
 
 
