@@ -12,11 +12,12 @@ points together.
 
 import csv
 import json
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import log
+from math import dist, log, log2
 from pathlib import Path
 from statistics import fmean, median
 
@@ -163,19 +164,31 @@ def checked(test: Sequence[Measured], known: Calibration) -> Calibration:
 
 
 def designed(points: Sequence[Measured], most: int = MOST_CALIBRATING) -> list[Measured]:
-    """At most so many points, as unlike as can be: of every load in its turn, of every (model, dtype) as many."""
+    """At most so many points, as unlike as can be: each time of the load farthest from all taken, of every (model,
+    dtype) as many. Launches of one configuration count once.
+    """
     by_load: dict[str, list[Measured]] = defaultdict(list)
     for each in {(each.load, each.group, each.config): each for each in reversed(points)}.values():
         by_load[each.load].insert(0, each)
+    times: Counter[str] = Counter()
     taken: Counter[tuple[str, str]] = Counter()
     chosen: list[Measured] = []
-    while len(chosen) < most and any(by_load.values()):
-        for waiting in by_load.values():
-            if waiting and len(chosen) < most:
-                chosen.append(min(waiting, key=lambda each: taken[each.group]))
-                waiting.remove(chosen[-1])
-                taken[chosen[-1].group] += 1
+    while len(chosen) < most and (left := [load for load, waiting in by_load.items() if waiting]):
+        fewest = min(times[load] for load in left)
+        again = [load for load in times if times[load] > fewest]
+        load = max((load for load in left if times[load] == fewest),
+                   key=lambda load: min((dist(_place(load), _place(other)) for other in again), default=0.0))  # fmt: skip
+        point = min(by_load[load], key=lambda each: taken[each.group])
+        by_load[load].remove(point)
+        times[load] += 1
+        taken[point.group] += 1
+        chosen.append(point)
     return chosen
+
+
+def _place(load: str) -> tuple[float, ...]:
+    """Where a load stands among others: doublings of its lengths and of its clients."""
+    return tuple(log2(int(number)) for number in re.findall(r"\d+", load))
 
 
 def offs_of(test: Sequence[Measured], known: Calibration) -> list[Off]:
