@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, hypot, log, sqrt
+from math import exp, log, sqrt
 from typing import TYPE_CHECKING
 
 from dyno.predict.latency import Figures, Run, derivatives, simulated
@@ -90,20 +90,16 @@ def _moved(known: Calibration, by: Iterable[float]) -> Calibration:
     return replace(known, rates=replace(known.rates, **changed))
 
 
-def _sigma(point: Point, figure: str, figures: Figures | None) -> float:
-    """How far off a figure may be. How many steps a request of very many waits is the same for all of them, and chance."""
-    if figure != "ttft" or figures is None:
-        return _POINT[figure]
+def _sigma(point: Point, figure: str) -> float:
+    """How far off a figure may be. The median TTFT of many who start together lies between their waves: anywhere."""
     clients = point.run.demand.clients or 1
-    return hypot(_POINT[figure] * max(1.0, clients / _MANY), figures.unsettled())
+    return _POINT[figure] * (max(1.0, clients / _MANY) if figure == "ttft" else 1.0)
 
 
 def _cost(points: Sequence[Point], now: Calibration) -> float:
     """How unlikely the points are: as Huber has it, so that a point that is far off pulls no more than others."""
-    offs = []
-    for point in points:
-        figures = simulated(point.run, now.rates)
-        offs += [abs(off) / _sigma(point, name, figures) for name, off in _told(point, figures).items()]
+    offs = [abs(off) / _sigma(point, name) for point in points
+            for name, off in _told(point, simulated(point.run, now.rates)).items()]  # fmt: skip
     return sum(off**2 / 2 if off < _FAR else _FAR * (off - _FAR / 2) for off in offs)
 
 
@@ -118,7 +114,7 @@ def _linear(points: Sequence[Point], now: Calibration) -> "tuple[Floats, Floats,
         for name, off in _told(point, figures).items():
             slopes.append([moves.get(rate, {}).get(name, 0.0) for rate in NAMES])
             offs.append(off)
-            sigma = _sigma(point, name, figures)
+            sigma = _sigma(point, name)
             weights.append(min(1.0, _FAR * sigma / max(abs(off), 1e-9)) / sigma**2)
     return np.array(slopes), np.array(offs), np.array(weights)
 
@@ -127,9 +123,8 @@ def _residual(points: Sequence[Point], found: Calibration) -> dict[str, float]:
     """What the fitted rates leave of each figure, over the points and what was known of it."""
     squares: dict[str, list[float]] = {name: [] for name in _FIGURES}
     for point in points:
-        figures = simulated(point.run, found.rates)
-        for name, off in _told(point, figures).items():
-            squares[name].append((off * _POINT[name] / _sigma(point, name, figures)) ** 2)
+        for name, off in _told(point, simulated(point.run, found.rates)).items():
+            squares[name].append((off * _POINT[name] / _sigma(point, name)) ** 2)
     return {name: _scale(name, offs) for name, offs in squares.items()}
 
 

@@ -18,7 +18,6 @@ from dyno.predict.roofline import Costs
 
 # Of the server's work for requests that come together, what is done before the first of them is through.
 _IN_TURNS = 0.85
-_TOGETHER = 100  # requests at most
 _GOLDEN = 0.618033988749895  # of whose multiples any few in a row are spread evenly
 
 
@@ -124,10 +123,10 @@ def _send(state: _State, number: int, at_s: float) -> None:
     admit_s = state.engine.admit_s
     varied = 1 + state.engine.front_varies * (2 * ((0.5 + _GOLDEN * state.next_request) % 1) - 1)
     front_s = varied * (state.engine.front_s + _decoding(state) * state.engine.turn_s)
-    through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * min(number, _TOGETHER)
+    through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
     for index in range(state.next_request, state.next_request + number):
         state.sent[index] = at_s
-        through_s += (1 - _IN_TURNS) * admit_s * max(1.0, number / _TOGETHER)
+        through_s += (1 - _IN_TURNS) * admit_s
         state.arriving.append((through_s + front_s, index))
     state.next_request += number
     state.server_free_s = max(state.server_free_s, through_s)
