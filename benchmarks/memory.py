@@ -3,24 +3,30 @@
     python benchmarks/memory.py [--fit] [FILE.jsonl ...]
 
 Each start is predicted twice: with constants fitted on the starts of all other models, and with one start of another
-model besides. Starts of the same model, in whatever dtype, are never in training; a test id that is found there ends
-the run with an error. Prints one line a start and what the gate asks for; exit code 1 where it is missed. `--fit`
-prints the constants that all starts together give, for src/dyno/predict/constants.py.
+model besides, the one that misleads most. And both once more without being told what the start was told: its
+environment, and whether its compile cache was filled; the other start then is one of the same environment, and of
+those that show it: dense, and not eager where the test compiles.
+
+Starts of the same model, in whatever dtype and by whatever name, are never in training. A test whose id or whose
+facts are found there ends the run with an error. Prints one line a start and what the gate asks for; exit code 1 where
+it is missed. A configuration that was started twice alike counts once. `--fit` prints the constants that all starts
+together give, for src/dyno/predict/constants.py.
 """
 
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import find_card
 from dyno.model.config import parse_config
+from dyno.model.spec import ModelSpec
 from dyno.plan.flags import parse_words
 from dyno.plan.observed import parse_release
-from dyno.predict.constants import Constants
 from dyno.predict.fit import fit
 from dyno.predict.kv_cache import longest
 from dyno.predict.memory import Memory, predict_memory, reasons_against
@@ -30,38 +36,82 @@ from dyno.predict.terms import Boot, Facts
 MIB = 2**20
 BEFORE_MIB, AFTER_MIB, USED_BEFORE_MIB, USED_AFTER_MIB = 150, 30, 200, 60
 COVERED = (0.70, 0.95)
+APART_MIB = 100  # what a start shows
+DEFAULTS = {"VLLM_USE_FLASHINFER_SAMPLER": "1"}  # a start's record tells all of its environment
 
 
 @dataclass(frozen=True)
 class Start:
     id: str
-    model: str  # of any dtype
+    shape: tuple[object, ...]  # of its model, in any dtype
     boot: Boot
     compiled: bool
     small: bool  # held to a small card, which is what the gate is about
     refused: str | None
 
+    @property
+    def untold(self) -> Boot:
+        """As somebody hands it over who does not know its environment."""
+        return replace(self.boot, setup=replace(self.boot.setup, flashinfer_sampler=None))
+
+    @property
+    def world(self) -> tuple[object, ...]:
+        """What a start of another model has to share for saying something of this one that was not told."""
+        setup = self.boot.setup
+        return setup.release, setup.card, setup.flashinfer_sampler
+
+    @property
+    def shows(self) -> tuple[bool, bool]:
+        """Whether what it took is another with another sampler, and with the compile cache filled."""
+        made = [predict_memory(replace(self.boot.setup, flashinfer_sampler=drawn)) for drawn in (True, False)]
+        sampler = abs(made[0].device_used_bytes - made[1].device_used_bytes)
+        return sampler > APART_MIB * MIB, made[0].warm_kv_cache_bytes - made[0].kv_cache_bytes > APART_MIB * MIB
+
+    @property
+    def configuration(self) -> tuple[object, ...]:
+        setup = self.boot.setup
+        return (*self.world, self.compiled, replace(setup, model=replace(setup.model, source="")))
+
+
+@dataclass(frozen=True)
+class Off:
+    """MiB off, before and after one start of another model; None where there is none that may be asked."""
+
+    before: float
+    after: float | None
+
 
 @dataclass(frozen=True)
 class Score:
     start: Start
-    kv: tuple[float, float]  # MiB off, before and after
-    used: tuple[float, float] | None
+    kv: Off
+    used: Off | None
+    kv_untold: Off
+    used_untold: Off | None
     covered: bool
 
 
 def main(files: list[Path]) -> int:
     starts = [read(json.loads(line)) for file in files for line in file.read_text().splitlines()]
     scores = [score(start, starts) for start in starts if start.boot.facts.kv_cache_bytes]
-    print(f"{'start':24} {'KV before':>10} {'after':>7} {'in use before':>14} {'after':>7}  within")
+    print(f"{'':24} {'KV cache':>14} {'in use':>14} | {'not told: KV':>14} {'in use':>14}")
+    print(f"{'start':24}" + " ".join(f"{'before':>8}{'after':>7}" for _ in range(4)) + "  within")
     for each in scores:
-        used = "".join(f"{off:>{width}.0f}" for off, width in zip(each.used, (14, 8), strict=True)) if each.used else ""
-        print(f"{each.start.id:24} {each.kv[0]:>10.0f} {each.kv[1]:>7.0f} {used:22}  {'yes' if each.covered else 'no'}")
+        told, untold = (each.kv, each.used), (each.kv_untold, each.used_untold)
+        figures = " ".join(shown(off) for off in (*told, *untold))
+        print(f"{each.start.id:24}{figures}  {'yes' if each.covered else 'no'}")
     refused = [check_refused(start, starts) for start in starts if start.refused]
-    missed = gate([each for each in scores if each.start.small]) + [text for text in refused if text]
+    once = {each.start.configuration: each for each in reversed(scores) if each.start.small}
+    missed = gate(list(once.values())) + [text for text in refused if text]
     for text in missed:
         print(f"missed: {text}")
     return 1 if missed else 0
+
+
+def shown(off: Off | None) -> str:
+    if off is None:
+        return " " * 15
+    return f"{off.before:>8.0f}" + (f"{off.after:>7.0f}" if off.after is not None else f"{'-':>7}")
 
 
 def print_fitted(files: list[Path]) -> int:
@@ -76,20 +126,27 @@ def print_fitted(files: list[Path]) -> int:
 def read(line: dict) -> Start:
     model = parse_config(line["model"], line["id"], where=line["id"], path=None, has_weights=False)
     args = parse_words(line["args"], line["id"])
-    args = EngineArgs(args.model, args.flags, tuple(line.get("env", {}).items()))
+    args = EngineArgs(args.model, args.flags, tuple((DEFAULTS | line.get("env", {})).items()))
     setup = resolve(model, args, parse_release(line["engine_version"]), find_card(line["gpu"]))
-    facts = Facts(**line["facts"])
-    shape = {name: value for name, value in line["model"].items() if name not in ("torch_dtype", "quantization_config")}
     text = line.get("exact", {}).get("refused")
-    return Start(line["id"], json.dumps(shape, sort_keys=True), Boot(setup, facts), line["compiled"],
+    return Start(line["id"], shape(model), Boot(setup, Facts(**line["facts"])), line["compiled"],
                  setup.utilization < 0.2, text)  # fmt: skip
+
+
+def shape(model: ModelSpec) -> tuple[object, ...]:
+    """What two models have in common that take the same memory, whatever else their config.json says."""
+    caches = [(cache.kind, cache.layers, cache.kv_heads, cache.head_dim, cache.window) for cache in model.caches]
+    return (model.vocab_size, model.hidden_size, model.num_hidden_layers, model.num_attention_heads, *caches,
+            model.intermediate_size, model.num_experts, model.moe_intermediate_size)  # fmt: skip
 
 
 def training(test: Start, starts: list[Start]) -> list[Start]:
     """All starts of other models. SystemExit should the test be among them."""
-    chosen = [start for start in starts if start.model != test.model and start.boot.facts.kv_cache_bytes]
+    chosen = [start for start in starts if start.shape != test.shape and start.boot.facts.kv_cache_bytes]
     if test.id in {start.id for start in chosen}:
         raise SystemExit(f"{test.id}: is among the starts it is to be predicted from")
+    if alike := [start.id for start in chosen if start.boot.facts == test.boot.facts]:
+        raise SystemExit(f"{test.id}: tells what {alike[0]} told, which it is to be predicted from")
     return chosen
 
 
@@ -98,51 +155,44 @@ def score(test: Start, starts: list[Start]) -> Score:
     constants = fit([(start.id, start.boot) for start in chosen])
     if test.id in constants.fitted_on:
         raise SystemExit(f"{test.id}: is among the starts that its constants were fitted on")
-    first = predicted(test, constants, [])
-    after = [predicted(test, constants, [start.boot]) for start in chosen if start.small] or [first]
+    small = [start for start in chosen if start.small]
+    warm = not test.compiled and not test.boot.setup.eager
+    first = predict_memory(test.boot.setup, measured=constants, warm=warm)
+    told = [predict_memory(test.boot.setup, [start.boot], measured=constants, warm=warm) for start in small]
+    unsaid = predict_memory(test.untold.setup, measured=constants)
+    seen = [predict_memory(test.untold.setup, [start.untold], measured=constants, warm=None)
+            for start in small if start.world == test.world and alike(start, test)]  # fmt: skip
     return Score(
-        test,
-        (kv_off(test, first), worst([kv_off(test, each) for each in after])),
-        None if test.boot.facts.device_used_bytes is None else (
-            used_off(test, first), worst([used_off(test, each) for each in after])),
-        bool(low(test, first) <= (test.boot.facts.kv_cache_bytes or 0) <= high(test, first)),
+        test, off(test, kv_off, first, told), off(test, used_off, first, told), off(test, kv_off, unsaid, seen),
+        off(test, used_off, unsaid, seen),
+        first.low_bytes <= (test.boot.facts.kv_cache_bytes or 0) <= first.high_bytes,
     )  # fmt: skip
 
 
-def predicted(test: Start, constants: Constants, boots: list[Boot]) -> Memory:
-    return predict_memory(test.boot.setup, boots, measured=constants)
+def alike(seen: Start, test: Start) -> bool:
+    """Whether a start shows what was not told of a test: its sampler, and its compile cache where that matters."""
+    sampler, cache = seen.shows
+    return sampler and (test.boot.setup.eager or (cache and seen.compiled == test.compiled))
 
 
-def kv_of(test: Start, memory: Memory) -> int:
-    return memory.kv_cache_bytes if test.compiled or test.boot.setup.eager else memory.warm_kv_cache_bytes
+def off(test: Start, by: Callable[[Start, Memory], float], first: Memory, after: list[Memory]) -> Off:
+    """Before, and the worst of those after."""
+    return Off(by(test, first), max((by(test, each) for each in after), key=abs, default=None))
 
 
 def kv_off(test: Start, memory: Memory) -> float:
-    return (kv_of(test, memory) - (test.boot.facts.kv_cache_bytes or 0)) / MIB
+    return (memory.kv_cache_bytes - (test.boot.facts.kv_cache_bytes or 0)) / MIB
 
 
 def used_off(test: Start, memory: Memory) -> float:
-    """What is in use, had the KV cache the size it was given: its own error is counted once."""
-    more = kv_of(test, memory) - memory.kv_cache_bytes
-    return (memory.device_used_bytes + more - (test.boot.facts.device_used_bytes or 0)) / MIB
-
-
-def low(test: Start, memory: Memory) -> int:
-    return memory.low_bytes + kv_of(test, memory) - memory.kv_cache_bytes
-
-
-def high(test: Start, memory: Memory) -> int:
-    return memory.high_bytes + kv_of(test, memory) - memory.kv_cache_bytes
-
-
-def worst(offs: list[float]) -> float:
-    return max(offs, key=abs)
+    """What is in use, had the KV cache the size that was predicted for it."""
+    return (memory.device_used_bytes - (test.boot.facts.device_used_bytes or 0)) / MIB
 
 
 def check_refused(test: Start, starts: list[Start]) -> str | None:
     """What is wrong with the answer to a configuration that vLLM refused."""
     constants = fit([(start.id, start.boot) for start in training(test, starts)])
-    memory = predicted(test, constants, [])
+    memory = predict_memory(test.boot.setup, measured=constants)
     told = re.search(r"maximum model length is (\d+)", test.refused or "")
     fits = longest(test.boot.setup, memory.kv_cache_bytes)
     print(f"{test.id:24} refused by vLLM{f', at most {told[1]}' if told else ''}; at most {fits} by Dyno")
@@ -157,17 +207,24 @@ def gate(scores: list[Score]) -> list[str]:
     """What is missed of the gate, over the starts held to a small card."""
     if not scores:
         return ["no start held to a small card"]
+    kv, used = [each.kv for each in scores], [each.used for each in scores]
+    kv_untold, used_untold = [each.kv_untold for each in scores], [each.used_untold for each in scores]
     limits = [
-        ("KV cache before", BEFORE_MIB, [abs(each.kv[0]) for each in scores]),
-        ("KV cache after one start", AFTER_MIB, [abs(each.kv[1]) for each in scores]),
-        ("in use before", USED_BEFORE_MIB, [abs(each.used[0]) for each in scores if each.used]),
-        ("in use after one start", USED_AFTER_MIB, [abs(each.used[1]) for each in scores if each.used]),
+        ("KV cache before", BEFORE_MIB, [each.before for each in kv]),
+        ("KV cache after one start", AFTER_MIB, [each.after for each in kv]),
+        ("in use before", USED_BEFORE_MIB, [each.before for each in used]),
+        ("in use after one start", USED_AFTER_MIB, [each.after for each in used]),
+        ("not told: in use before", None, [each.before for each in used_untold]),
+        ("not told: KV cache after", AFTER_MIB, [each.after for each in kv_untold]),
+        ("not told: in use after", USED_AFTER_MIB, [each.after for each in used_untold]),
     ]
     missed = []
-    for name, limit, offs in limits:
-        told = f"{fmean(offs):.0f} MiB off on average, {max(offs):.0f} at most, {limit} allowed"
-        print(f"{name}: {told}, {len(offs)} starts")
-        missed += [f"{name}: {max(offs):.0f} MiB off"] if max(offs) > limit else []
+    for name, limit, told in limits:
+        offs = [abs(off) for off in told if off is not None]
+        most = max(offs, default=0.0)
+        allowed = "which nothing could tell" if limit is None else f"{limit} allowed"
+        print(f"{name}: {fmean(offs or [0]):.0f} MiB off on average, {most:.0f} at most, {allowed}, {len(offs)} starts")
+        missed += [f"{name}: {most:.0f} MiB off"] if limit is not None and most > limit else []
     covered = fmean(each.covered for each in scores)
     print(f"within low and high: {covered:.0%} of {len(scores)}")
     if not COVERED[0] <= covered <= COVERED[1]:

@@ -22,9 +22,10 @@ from dyno.report.claims import claims_table, read_claims
 from dyno.report.dataset import POINTS, STARTS, columns_table, write_dataset
 from dyno.report.folder import page_of
 from dyno.report.matrix import compared
-from dyno.study.journal import read_journal
+from dyno.study.journal import JOURNAL, read_journal
 from dyno.study.outcome import Outcome
 from dyno.study.pack import SUFFIX, pack, unpack
+from dyno.study.portable import portable
 from dyno.study.store import load_outcome
 
 MOST_RAW_BYTES = 2 << 20
@@ -56,7 +57,9 @@ def opened(records: Path, scratch: Path) -> list[Path]:
     scratch.mkdir()
     studies = []
     for record in sorted(records.glob(f"*{SUFFIX}")):
-        studies.append(unpack(Path(shutil.copyfile(record, scratch / record.name))))
+        studies.append(study := unpack(Path(shutil.copyfile(record, scratch / record.name))))
+        journal = study / JOURNAL  # of a study that another Dyno packed
+        journal.write_bytes(portable(study).text(JOURNAL, journal.read_bytes()))
     return sorted(studies, key=lambda study: read_journal(study).study.created_at)
 
 

@@ -13,6 +13,7 @@ A message says what, which value, and what to do.
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Any, ClassVar
 
 
@@ -76,6 +77,15 @@ class Together:
         """InputError with every problem of them, when there was any."""
         if self._problems:
             raise InputError(*self._problems)
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 70
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: `repr`, cut where it is long or deep."""
+    return _SHORT.repr(value)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ GONE_WITHIN_S = 5.0
 def finished(folder: Path) -> list[tuple]:
     """(candidate, scenario, launch, seed) of every finished step, in order."""
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if line["kind"] == "step"]
+    steps = [line["step"] for line in lines if line["kind"] == "step" and line["step"]["state"] != "interrupted"]
     return [(step["candidate"], step["scenario"], step["launch"], step["seed"], step["pair"]) for step in steps]
 
 

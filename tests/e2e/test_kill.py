@@ -1,5 +1,6 @@
 """kill -9 at any moment: nothing of the engine stays, nothing finished is lost, nothing is done twice."""
 
+import json
 import os
 import random
 import time
@@ -18,6 +19,10 @@ from outside import (
     wait_until,
 )
 
+from dyno.study.journal import read_journal
+
+LOADS = ("{chat: {input_len: 32, output_len: 8, concurrency: 4, num_requests: 16}, "
+         "prompts: {input_len: 96, output_len: 4, concurrency: 2, num_requests: 8}}")  # fmt: skip
 SPEC = {"tests": "[ttft, throughput]", "candidates": "{fast: FAKE_FAST=1, eager: --enforce-eager}", "pairs": "2"}
 
 
@@ -52,3 +57,24 @@ def test_a_killed_tune_resumes_to_the_same_steps_and_leaves_nothing_behind(bench
     done = bench.run("tune", "--resume", "--study", "disturbed")
     assert done.returncode == 0, done.stderr
     assert finished(folder) == want
+
+
+def test_a_launch_that_was_killed_between_its_loads_is_named_and_takes_all_of_them_again(bench):
+    spec = bench.spec(workload="", workloads=LOADS, candidates="{fast: FAKE_FAST=1}", tests="[throughput]", pairs="0",
+                      warm="false")  # fmt: skip
+    folder = bench.cwd / "cut"
+    process = bench.start("tune", spec, "--study", "cut", FAKE_TTFT_MS="4000")  # seconds for the second load
+    at_line(process, " throughput: ")
+    process.kill()
+    process.communicate()
+    done = bench.run("tune", "--resume", "--study", "cut")
+    assert done.returncode == 0, done.stderr
+    first = [(step.scenario, step.state) for step in read_journal(folder).steps if step.launch == 0]
+    cut, taken = (("throughput", "interrupted"), ("throughput@prompts", "interrupted")), ("startup", "complete")
+    assert first == [taken, *cut, *((test, "complete") for test in ("throughput", "throughput@prompts", "memory"))]
+    slow, fast = (step.figures["output_throughput"] for step in read_journal(folder).steps
+                  if step.launch == 0 and step.scenario == "throughput")  # fmt: skip
+    rows = {row["name"]: row for row in json.loads(bench.run("report", "--json", "--study", "cut").stdout)["rows"]}
+    assert rows["baseline"]["state"] == "complete"
+    assert rows["baseline"]["metrics"]["throughput"]["output_throughput"] > (slow + fast) / 2
+    assert "interrupted in throughput@prompts; complete" in (folder / "report.html").read_text()

@@ -1,6 +1,7 @@
 """Several workloads in one launch, two candidates in the same rounds, and launches that only warm."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,9 @@ def test_a_study_goes_on_from_one_packed_file_on_another_host_in_a_block_with_it
     )
     journal.write_text(journal.read_text().replace(here, "another machine"))
     assert bench.run("report", "--study", "first", "--pack", "packed.tar.gz").returncode == 0
+    with tarfile.open(bench.cwd / "packed.tar.gz") as packed:
+        texts = [packed.extractfile(each).read() for each in packed if each.name.endswith((".jsonl", ".json", ".log"))]
+    assert not [text for text in texts if str(bench.cwd / "model").encode() in text]
     elsewhere = make_bench(tmp_path / "elsewhere", Path(bench.env["DYNO_HOME"]), 2)
     (bench.cwd / "packed.tar.gz").rename(elsewhere.cwd / "packed.tar.gz")
     (bench.cwd / "model").rename(bench.cwd / "gone")

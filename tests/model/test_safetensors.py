@@ -93,12 +93,47 @@ FIRST = "model.embed_tokens.weight"
         (changed(FIRST, dtype="F99"), None, "is not described as a tensor"),
         (changed(FIRST, shape="wide"), None, "is not"),
         (({FIRST: 3}, 0), None, "is not described as a tensor"),
+        ((b"{}", 0), None, "holds no tensors; fetch it again"),
+        ((b'{"__metadata__": {}}', 0), None, "holds no tensors"),
+        ((b'{"a": 1, "a": 2}', 0), None, "'a' stands twice"),
+        ((described()[0], described()[1] + 5), None, "5 bytes after the last tensor belong to none"),
+        (changed("lm_head.weight", data_offsets=[0, 2048]), None, "begins at byte 0, where 2048 is the next"),
+        (changed(FIRST, shape=[2**63, 0]), None, "is not bytes"),
+        ((b"\xff{}", 0), None, "its header is not JSON"),
     ],
 )
 def test_a_header_that_cannot_be_is_refused(tmp_path, header, length, message):
     write(tmp_path, *header, length=length)
     with pytest.raises(InputError, match=message):
         read_stored(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "message"),
+    [
+        ({"a": "../model.safetensors"}, r"'../model.safetensors' is not the name of a file beside it"),
+        ({"a": "/etc/passwd"}, "is not the name of a file beside it"),
+        ({"a": 3}, "3 is not the name"), ({"a": ["model.safetensors"]}, "is not the name"),
+        ({"a": "m" * 300 + ".safetensors"}, "is not the name"), ({}, "is not an index of weights"),
+        ({"a": "model-00002.safetensors"}, "lacks model-00002.safetensors, which its index names"),
+    ],
+)  # fmt: skip
+def test_an_index_that_points_elsewhere_is_refused(write_config, weight_map, message):
+    folder = write(write_config(**SMALL), *described())
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(InputError, match=message):
+        describe_model(str(folder))
+
+
+def test_files_that_the_index_does_not_name_are_passed_over(write_config):
+    folder = write(write_config(**SMALL), *described())
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {FIRST: "model.safetensors"}}))
+    before = describe_model(str(folder)).stored
+    (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    assert describe_model(str(folder)).stored == before
+    (folder / "model.safetensors.index.json").unlink()
+    with pytest.raises(InputError, match="is in another file as well"):
+        describe_model(str(folder))
 
 
 def test_no_damage_to_a_file_ends_in_anything_but_a_message(tmp_path):

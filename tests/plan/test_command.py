@@ -1,10 +1,9 @@
 """`dyno plan` as it is typed."""
 
 import json
-import random
 
 import pytest
-from models import DEEPSEEK_V3, GEMMA_4_26B, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN3_4B, QWEN35_27B
+from models import QWEN3_4B
 
 from dyno.cli.main import run
 
@@ -129,6 +128,10 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
             {"architectures": ["Qwen9ForCausalLM"]},
             "its architecture Qwen9ForCausalLM is not one whose shape Dyno knows",
         ),
+        (
+            {"architectures": ["ChatGLMModel"], "max_position_embeddings": None},
+            "its architecture 'ChatGLMModel' is not",
+        ),
         ({"num_attention_heads": -32}, "num_attention_heads is -32"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
         ({"hidden_size": 10**30}, "hidden_size is 1000000"),
@@ -192,7 +195,7 @@ def test_a_machine_is_planned_as_doctor_described_it(folder, tmp_path, capsys):
     assert any("9.96 GiB is free" in reason for reason in plan["rejected"])
     assert any("/dev/shm has 43.8 GiB free" in reason for reason in plan["rejected"])
     assert plan["offload"]["safe_bytes"] == 47 * 10**9
-    assert len(plan["notes"]) == 2
+    assert [note.split()[0] for note in plan["notes"]] == ["1.46", "under", "with"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "3", '{"hardware": 3}', '{"hardware": {"cpu": 1}}', "[[[["])
@@ -237,20 +240,3 @@ def test_observations_that_cannot_be_used_are_one_message_each(folder, tmp_path,
     (tmp_path / "seen.json").write_text(content)
     assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--observed", str(tmp_path / "seen.json")]) == 2
     assert message in capsys.readouterr().err
-
-
-STRANGE = (None, True, -1, 0, 1, 2**31, 10**40, 0.5, "", "x", [], ["x"], {}, {"x": 1}, float("inf"))
-
-
-def test_no_config_ends_in_anything_but_an_answer_or_one_message(folder, capsys):
-    """Every field of five families set to strange things, in turn and in pairs drawn with a fixed seed."""
-    drawn = random.Random(6)
-    families = [QWEN3_4B, DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, QWEN35_27B["text_config"] | QWEN35_27B,
-                GEMMA_4_26B["text_config"] | GEMMA_4_26B]  # fmt: skip
-    for config in families:
-        for field in config:
-            broken = {**config, field: drawn.choice(STRANGE), drawn.choice(list(config)): drawn.choice(STRANGE)}
-            code = run(["plan", folder(broken), "--gpu", "H200", "--json"])
-            said = capsys.readouterr()
-            assert code in (0, 1, 2), (broken, said.err)
-            assert json.loads(said.out)

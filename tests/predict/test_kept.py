@@ -40,7 +40,7 @@ def test_while_loading_a_block_of_20_mebibytes_is_not_split_and_serves_nothing_s
 
 
 def test_flashinfers_sampler_keeps_three_times_the_logits_in_32_bits():
-    with_it, without = (kept_bytes(setup(QWEN3_4B, *V026, [("VLLM_USE_FLASHINFER_SAMPLER", switch)]))
+    with_it, without = (kept_bytes(setup(QWEN3_4B, *V026, [("VLLM_USE_FLASHINFER_SAMPLER", switch)]), cold=True)
                         for switch in ("1", "0"))  # fmt: skip
     assert abs((with_it - without) / MIB - 1706) < 10  # two studies of one H200, 1,024 sequences
 

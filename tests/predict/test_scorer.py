@@ -22,15 +22,19 @@ def scorer():
 
 
 @pytest.fixture(scope="module")
-def starts(scorer):
-    return [scorer.read(json.loads(line)) for file in RECORDED for line in file.read_text().splitlines()]
+def recorded():
+    return [json.loads(line) for file in RECORDED for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def starts(scorer, recorded):
+    return [scorer.read(line) for line in recorded]
 
 
 def test_every_recorded_start_is_predicted_without_its_own_model(scorer, starts):
     for start in starts:
         if start.boot.facts.kv_cache_bytes:
-            before, _ = scorer.score(start, starts).kv
-            assert abs(before) < scorer.BEFORE_MIB
+            assert abs(scorer.score(start, starts).kv.before) < scorer.BEFORE_MIB
 
 
 def test_the_weights_of_every_recorded_start_are_those_that_vllm_told(starts):
@@ -44,13 +48,21 @@ def test_the_weights_of_every_recorded_start_are_those_that_vllm_told(starts):
 
 def test_other_dtypes_of_a_model_are_not_training(scorer, starts):
     (fp8,) = (start for start in starts if start.id == "h200-fp8")
-    assert {start.model for start in scorer.training(fp8, starts)} & {fp8.model} == set()
+    assert {start.shape for start in scorer.training(fp8, starts)} & {fp8.shape} == set()
     assert "h200-default" not in {start.id for start in scorer.training(fp8, starts)}
 
 
-def test_a_test_id_that_is_found_in_training_ends_the_run(scorer, starts):
-    copied = [json.loads(line) for file in RECORDED for line in file.read_text().splitlines()]
-    copied[0]["model"] = {**copied[0]["model"], "num_hidden_layers": 35}
-    disguised = [*starts[1:], scorer.read(copied[0])]
+def test_a_test_id_that_is_found_in_training_ends_the_run(scorer, starts, recorded):
+    copied = {**recorded[0], "model": {**recorded[0]["model"], "num_hidden_layers": 35}}
+    disguised = [*starts[1:], scorer.read(copied)]
     with pytest.raises(SystemExit, match="is among the starts it is to be predicted from"):
         scorer.score(starts[0], [starts[0], *disguised])
+
+
+def test_a_copy_by_another_name_is_not_training(scorer, starts, recorded):
+    """Neither a key that changes nothing nor another id makes it another model; what it told gives it away else."""
+    kept = {**recorded[0], "id": "mine", "model": {**recorded[0]["model"], "use_cache": False, "rope_theta": 7}}
+    assert "mine" not in {start.id for start in scorer.training(starts[0], [*starts, scorer.read(kept)])}
+    changed = {**kept, "model": {**kept["model"], "num_hidden_layers": 35}}
+    with pytest.raises(SystemExit, match="tells what mine told"):
+        scorer.training(starts[0], [*starts, scorer.read(changed)])

@@ -39,24 +39,24 @@ def test_the_first_start_of_each_candidate_is_observed(on_a_card):
     assert second.args.flag("quantization") == "fp8"
 
 
-def test_a_studys_starts_are_kept_once_for_the_machine(on_a_card):
-    keep_starts(on_a_card)
-    keep_starts(on_a_card)
+def test_a_studys_starts_are_kept_once_for_the_machine(on_a_card, tmp_path):
+    keep_starts(on_a_card, tmp_path)
+    keep_starts(on_a_card, tmp_path)
     kept = kept_boots()
     assert [observation.args.flag("quantization") for observation in kept] == [None, "fp8"]
     assert kept[0].boot().setup.model.caches
     assert kept[0].facts.device_used_bytes == 120 * GIB
 
 
-def test_a_line_that_cannot_be_read_any_more_is_passed_over(on_a_card):
-    keep_starts(on_a_card)
+def test_a_line_that_cannot_be_read_any_more_is_passed_over(on_a_card, tmp_path):
+    keep_starts(on_a_card, tmp_path)
     boots_file().write_text("{torn\n[]\n" + boots_file().read_text())
     assert len(kept_boots()) == 2
 
 
-def test_the_cpu_engine_has_nothing_to_keep(on_a_card):
+def test_the_cpu_engine_has_nothing_to_keep(on_a_card, tmp_path):
     on_the_cpu = replace(
         on_a_card, study=replace(on_a_card.study, engine=replace(on_a_card.study.engine, platform="cpu"))
     )
-    keep_starts(on_the_cpu)
+    keep_starts(on_the_cpu, tmp_path)
     assert kept_boots() == ()

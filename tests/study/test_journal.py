@@ -8,7 +8,7 @@ from made import ENGINE, FACTS, HARDWARE, failed, journal, prepared, step
 
 from dyno.errors import InputError
 from dyno.hardware.spec import Gpu
-from dyno.study.journal import JOURNAL, BlockLine, NoteLine, StepLine, append, drop_torn_line, read_journal
+from dyno.study.journal import JOURNAL, BeganLine, BlockLine, NoteLine, StepLine, append, drop_torn_line, read_journal
 from dyno.study.store import check_resumable, create_study, enter_block, newest_study
 
 
@@ -39,6 +39,39 @@ def test_a_line_torn_by_a_kill_is_passed_over_and_the_next_append_starts_afresh(
     drop_torn_line(folder)
     append(folder, StepLine(step(1, "eager")))
     assert [each.launch for each in read_journal(folder).steps] == [0, 1]
+
+
+def began(launch, *tests, phase="screen"):
+    return BeganLine(1, launch, phase, None, "baseline", tests, "2026-01-01T00:00:00+00:00")
+
+
+def test_a_launch_that_began_and_never_ended_is_written_down_once_when_the_study_goes_on(folder):
+    enter_block(folder, HARDWARE)
+    for line in (began(0, "startup", "throughput"), StepLine(step(0, "baseline", "startup")),
+                 StepLine(step(0, "baseline")), began(1, "startup", "throughput", "memory"),
+                 StepLine(step(1, "baseline", "startup")), began(-1, "startup", phase="warm"),
+                 began(2, "startup", "throughput"), StepLine(failed(2, "baseline"))):  # fmt: skip
+        append(folder, line)
+    for _ in range(2):
+        enter_block(folder, HARDWARE)
+    cut = [(each.launch, each.scenario) for each in read_journal(folder).steps if each.state == "interrupted"]
+    assert cut == [(1, "throughput"), (-1, "startup")]
+    assert read_journal(folder).unended == ()
+
+
+@pytest.mark.parametrize(("owed", "states"), [
+    (("throughput@long", "memory"), ["complete", "interrupted", "interrupted"]),
+    (("memory",), ["complete", "complete", "interrupted"]),
+])  # fmt: skip
+def test_a_load_before_an_interruption_counts_only_where_no_other_load_was_cut(folder, owed, states):
+    enter_block(folder, HARDWARE)
+    for line in (began(0, "startup", "throughput", *owed), StepLine(step(0, "baseline", "startup", facts=FACTS)),
+                 StepLine(step(0, "baseline"))):  # fmt: skip
+        append(folder, line)
+    enter_block(folder, HARDWARE)
+    read = read_journal(folder)
+    assert [each.state for each in read.steps] == states
+    assert bool(read.steps[1].void) == (states[1] == "interrupted")
 
 
 def test_a_folder_without_a_journal_is_no_study(tmp_path):

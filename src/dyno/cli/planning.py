@@ -1,14 +1,18 @@
 """What `dyno plan` reads before it plans, and how it shows the answer."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dyno.cli.options import named
-from dyno.errors import InputError, Together
+from dyno.cli.options import limits_of
+from dyno.cli.planload import load_of
+from dyno.errors import InputError, Together, shown
 from dyno.hardware.gpus import Card, live_card, named_card
 from dyno.hardware.spec import Hardware
+from dyno.model.config import problems_in
+from dyno.model.document import read_json
 from dyno.model.hf import describe_model
 from dyno.plan.calibration import calibration_of
 from dyno.plan.flags import parse_settings
@@ -16,18 +20,17 @@ from dyno.plan.jsonout import as_json
 from dyno.plan.known import misfits
 from dyno.plan.observed import Observation, kept_boots, parse_release, read_observed
 from dyno.plan.planning import Question, make_plan, unknown_shape
-from dyno.predict.demand import Demand
-from dyno.predict.latency import closed_loop, open_loop
 from dyno.predict.memory import Host
 from dyno.predict.setup import Release
 from dyno.units import format_bytes
-from dyno.workload import Workload, parse_limits, workload_from
+from dyno.workload import parse_limits
 
 NEWEST: Release = (0, 33)
 IDLE = "the card is taken to be idle: a desktop on it takes 0.3 to 1 GiB more"
 GRID = ("max_model_len", "concurrency")
-_MORE = ("num_requests", "prefix_len", "prefixes")
-_FASTEST = 1e5  # requests a second
+_MOST_BYTES = 2**50  # of any memory
+_MOST_CAPABLE = 100
+_NO_CARD = 2**28  # bytes: less memory has none that vLLM runs on
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +49,12 @@ class Asked:
     input_len: int | None
     output_len: int | None
     concurrency: int | None
+    warm: bool | None = None  # vLLM's compile cache: filled, empty; None: as in what was observed
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is asked of the engine: by clients who wait for their answers, or so many requests a second."""
-
-    workload: Workload
-    rate: float | None = None
-
-    def demand(self) -> Demand:
-        """The requests."""
-        return closed_loop(self.workload) if self.rate is None else open_loop(self.workload, self.rate)
-
-    def told(self) -> str:
-        """In a few words."""
-        how = f"{self.workload.concurrency} at once" if self.rate is None else f"{self.rate:g} a second"
-        load = self.workload
-        return f"{load.num_requests} requests of {load.input_len} in, {load.output_len} out, {how}"
+    def numbers(self) -> dict[str, Any]:
+        """Of a load, those that were given."""
+        names = ("input_len", "output_len", "concurrency")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def run(asked: Asked, wants_json: bool) -> bool:
@@ -81,9 +72,9 @@ def run(asked: Asked, wants_json: bool) -> bool:
     with together:
         args = parse_settings(asked.settings, asked.model)
     with together:
-        limits = parse_limits(named(list(asked.limits), "--limits", "=") or {})
+        limits = parse_limits(limits_of(list(asked.limits)) or {})
     with together:
-        load = load_of(asked)
+        load = load_of(asked.workload, asked.numbers())
     with together:
         seen = _observed(asked.observed) if asked.observed else () if asked.gpu or asked.hardware else kept_boots()
     together.end()
@@ -94,7 +85,9 @@ def run(asked: Asked, wants_json: bool) -> bool:
     if release > NEWEST:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
     boots = tuple(observation.boot() for observation in seen)
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates)
+    warm = asked.warm if asked.warm is not None or asked.observed else False
+    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm,
+                        launched=not (asked.gpu or asked.hardware or asked.observed))  # fmt: skip
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
@@ -118,45 +111,6 @@ def _observed(path: Path) -> tuple[Observation, ...]:
     from dyno.study.journal import read_journal
 
     return observed_starts(read_journal(path))
-
-
-def load_of(asked: Asked) -> Load | None:
-    """The load that was asked for, None when none was. InputError for a file that is none."""
-    file = asked.workload
-    numbers: dict[str, Any] = {"input_len": asked.input_len, "output_len": asked.output_len,
-                               "concurrency": asked.concurrency}  # fmt: skip
-    given = {name: value for name, value in numbers.items() if value is not None}
-    if file is not None:
-        given = {**_yaml(file), **given}
-    if not given:
-        return None
-    preset = given.pop("preset", "chat")
-    rate = given.pop("rate", None)
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= _FASTEST):
-        raise InputError(f"workload.rate: {rate!r} is not a number of requests a second")
-    if not isinstance(preset, str) or (strange := sorted(set(given) - {*numbers, *_MORE})):
-        raise InputError(f"workload: {', '.join(strange) if isinstance(preset, str) else 'preset'} is not known")
-    if wrong := [name for name, value in given.items() if isinstance(value, bool) or not isinstance(value, int)]:
-        raise InputError(*(f"workload.{name}: {given[name]!r} is not a whole number" for name in wrong))
-    return Load(workload_from(preset, **given), rate)
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe").load(file.read_text())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not YAML ({error})") from error
-    content = content.get("workload", content) if isinstance(content, dict) else content
-    if isinstance(content, str):
-        return {"preset": content}
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: holds no workload; write input_len, output_len and concurrency")
-    return content
 
 
 def _engine(text: str | None) -> tuple[Release, str | None]:
@@ -215,15 +169,32 @@ def _here() -> Hardware:
 def _hardware(file: Path) -> Hardware:
     from pydantic import TypeAdapter, ValidationError
 
+    remedy = "write it with `dyno doctor --json`"
+    content = read_json(file, remedy)
+    described = content["hardware"] if isinstance(content, dict) and "hardware" in content else content
     try:
-        content = json.loads(file.read_bytes())
-        described = content["hardware"] if isinstance(content, dict) and "hardware" in content else content
-        return TypeAdapter(Hardware).validate_python(described)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); write it with `dyno doctor --json`") from error
+        hardware = TypeAdapter(Hardware).validate_python(described)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise InputError(f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; write it with "
-                         "`dyno doctor --json`") from error  # fmt: skip
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: is not JSON ({error}); write it with `dyno doctor --json`") from error
+        raise InputError(*(f"{file}: {problem}; {remedy}" for problem in problems_in(error))) from error
+    if wrong := tuple(_absurd(hardware)):
+        raise InputError(*(f"{file}: {problem}; {remedy}" for problem in wrong))
+    return hardware
+
+
+def _absurd(hardware: Hardware) -> Iterator[str]:
+    """What no machine says of itself."""
+    told = {name: getattr(hardware, name) for name in ("ram_total_bytes", "ram_available_bytes", "shm_free_bytes")}
+    for number, gpu in enumerate(hardware.gpus):
+        where, total = f"gpus.{number}", gpu.memory_total_bytes
+        free, used = gpu.memory_free_bytes or 0, gpu.memory_used_bytes or 0
+        told |= {f"{where}.memory_total_bytes": total, f"{where}.memory_free_bytes": free,
+                 f"{where}.memory_used_bytes": used}  # fmt: skip
+        if total is not None and not max(_NO_CARD, free + used) <= total:
+            yield f"{where}: no card has {total} bytes, {free} of them free and {used} in use"
+        if gpu.capability and not (1 <= gpu.capability[0] < _MOST_CAPABLE and 0 <= gpu.capability[1] < _MOST_CAPABLE):
+            yield f"{where}.capability is {list(gpu.capability)}: that is none, such as [8, 9]"
+    if hardware.ram_available_bytes > hardware.ram_total_bytes:
+        yield (f"ram_available_bytes is {hardware.ram_available_bytes}: more than the {hardware.ram_total_bytes} that "
+               "there are")  # fmt: skip
+    yield from (f"{name} is {shown(value)}: it must be from 0 to {_MOST_BYTES}" for name, value in told.items()
+                if value is not None and not 0 <= value <= _MOST_BYTES)  # fmt: skip

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dyno.plan.record import Candidate, Cell, Plan
+from dyno.predict.kv_cache import bytes_per_token_in_window
 from dyno.predict.latency import Latency, Spread
 from dyno.predict.offload import Offload
 from dyno.units import format_bytes, format_figure
@@ -80,11 +81,13 @@ def _lines(plan: Plan) -> list[str]:
     lines = [
         f"KV cache {format_bytes(memory.kv_cache_bytes)}{f', give or take {format_bytes(spread)}' if spread else ''}: "
         f"{memory.kv_cache_tokens:,} tokens, {memory.max_concurrency:.2f} requests of {setup.max_model_len:,}; "
-        f"{memory.kv_bytes_per_token / 1024:.4g} KiB a token",
+        + _per_token(plan),
     ]
     if plan.card:
         if memory.warm_kv_cache_bytes > memory.kv_cache_bytes:
             lines.append(f"from the second start on, compiled: {format_bytes(memory.warm_kv_cache_bytes)}")
+        if memory.cold_kv_cache_bytes < memory.kv_cache_bytes:
+            lines.append(f"its compile cache filled; a first start has {format_bytes(memory.cold_kv_cache_bytes)}")
         lines += [
             f"asked for {format_bytes(memory.requested_bytes)}; activations peak at "
             f"{format_bytes(memory.activation_bytes)}",
@@ -99,6 +102,17 @@ def _lines(plan: Plan) -> list[str]:
     lines.append(f"corrected by {plan.boots} starts seen" if plan.boots else "no start of this machine was seen yet: "
                  "the first one corrects these figures")  # fmt: skip
     return lines
+
+
+def _per_token(plan: Plan) -> str:
+    """What one more token takes; where no layer keeps all tokens, why a longer request takes no more."""
+    setup, growing = plan.asked.setup, plan.asked.memory.kv_bytes_per_token
+    if growing:
+        return f"{growing / 1024:.4g} KiB a token"
+    if windows := [cache.window for cache in plan.model.caches if cache.window]:
+        inside = bytes_per_token_in_window(setup) / 1024
+        return f"{inside:.4g} KiB a token within the window of {max(windows):,}, nothing beyond: no layer keeps more"
+    return "no more for a longer request: every layer keeps a state alone"
 
 
 def _latency(latency: Latency) -> list[str]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
-from dyno.errors import InputError
+from dyno.errors import InputError, shown
 from dyno.hardware.spec import Gpu
 
 _MIB = 2**20
@@ -22,7 +22,7 @@ _BF16_PER_CLOCK: Mapping[tuple[int, bool], int] = {
     (8, False): 512, (8, True): 1024, (12, False): 512, (12, True): 1024, (9, True): 4096,
 }  # fmt: skip
 _A100_PER_CLOCK = 2048
-_MOST_OFFERED, _MOST_SHOWN = 4, 60
+_MOST_OFFERED = 4
 _PROFESSIONAL = re.compile(r"^(L\d|A\d|H\d|B\d|RTX PRO|RTX \d+ Ada)")
 
 
@@ -89,7 +89,7 @@ def named_card(name: str, where: str = "--gpu") -> Named:
     alike = [known for known in _table() if len(wanted) > 1 and wanted in _key(known)]
     close = alike[:_MOST_OFFERED] or _nearest(name)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise InputError(f"{where}: {_cut(name)} is not in the table{hint}; there are {', '.join(_table())}")
+    raise InputError(f"{where}: {shown(name)} is not in the table{hint}; there are {', '.join(_table())}")
 
 
 def find_card(name: str, where: str = "--gpu") -> Card:
@@ -118,10 +118,6 @@ def live_card(gpu: Gpu) -> Card:
 
 def _key(name: str) -> str:
     return re.sub(r"nvidia|geforce|tesla|rtx|gpu|graphics|[^a-z0-9]", "", name.lower())
-
-
-def _cut(name: str) -> str:
-    return repr(name if len(name) <= _MOST_SHOWN else name[:_MOST_SHOWN] + "...")
 
 
 def _lookup(name: str) -> Card | None:

@@ -1,17 +1,18 @@
 """config.json, parsed once into a ModelSpec, with every problem it has."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from dyno.errors import InputError
-from dyno.model.architectures import describe
+from dyno.errors import InputError, shown
+from dyno.model.architectures import describe, known_architectures
+from dyno.model.document import read_json
 from dyno.model.fields import MOST, Fields
 from dyno.model.layers import Shape, Sizes
 from dyno.model.quantization import read_quantization
+from dyno.model.rope import read_rope
 from dyno.model.spec import ModelSpec
 
 MOST_LAYERS = 10_000  # the deepest model has a few hundred
@@ -71,12 +72,7 @@ _REMEDY = "take the config.json that came with the model, or fetch it again"
 
 def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool) -> ModelSpec:
     """The model that `file` describes. InputError names the file, every field at fault and what to do."""
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); {_REMEDY}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: is not a JSON object ({error}); {_REMEDY}") from error
+    content = read_json(file, _REMEDY)
     return parse_config(content, source, where=str(file), path=path, has_weights=has_weights)
 
 
@@ -86,7 +82,8 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         fields = _language_model(content)
         config = _Config.model_validate(fields)
     except ValidationError as error:
-        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in problems_in(error))) from error
+        raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in (*_strange(fields), *problems_in(error)))
+                         ) from error  # fmt: skip
     except ValueError as error:
         raise InputError(f"{where}: is not a JSON object ({error}); {_REMEDY}") from error
     shape, unknown = _shape(config, fields, where)
@@ -113,6 +110,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         moe_intermediate_size=shape.moe_intermediate_size,
         mla_expanded_dim=shape.mla_expanded_dim,
         rotary_dim=_rotary_dim(config, fields),
+        rope=read_rope(fields),
         tie_word_embeddings=shape.tied,
         multimodal=any(name in fields for name in ("vision_config", "audio_config")),
         caches=shape.caches,
@@ -120,6 +118,15 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         quantized=quantized,
         unknown=unknown,
     )
+
+
+def _strange(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """An architecture that is not known explains what its config lacks."""
+    names = fields.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    if not isinstance(name, str) or name in known_architectures():
+        return ()
+    return (f"its architecture {shown(name)} is not one whose shape Dyno knows, and its fields are others",)
 
 
 def _head_dim(config: _Config) -> int:
@@ -181,9 +188,7 @@ def problems_in(error: ValidationError) -> list[str]:
     problems = []
     for fault in error.errors(include_url=False):
         field = ".".join(map(str, fault["loc"]))
-        shown = repr(fault["input"])
-        shown = shown if len(shown) < 80 else shown[:76] + "..."
         said = fault["msg"].removeprefix("Value error, ")
-        wrong = f"{field} is {shown}: {said[0].lower()}{said[1:]}"
+        wrong = f"{field} is {shown(fault['input'])}: {said[0].lower()}{said[1:]}"
         problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
     return problems

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dyno.errors import shown
+
 MOST = 2**31  # nothing in a config counts more
 
 
@@ -22,7 +24,7 @@ class Fields:
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-                self.problems.append(f"{name} is {value!r}: it must be a whole number from {least} to {MOST}")
+                self.problems.append(f"{name} is {shown(value)}: it must be a whole number from {least} to {MOST}")
                 return max(1, least)
             return value
         if default is None:
@@ -33,7 +35,7 @@ class Fields:
         """A truth value. Other things are a problem."""
         value = self.values.get(name, default)
         if not isinstance(value, bool):
-            self.problems.append(f"{name} is {value!r}: it must be true or false")
+            self.problems.append(f"{name} is {shown(value)}: it must be true or false")
             return default
         return value
 
@@ -41,7 +43,7 @@ class Fields:
         """Text. Other things are a problem."""
         value = self.values.get(name, default)
         if not isinstance(value, str):
-            self.problems.append(f"{name} is {value!r}: it must be text")
+            self.problems.append(f"{name} is {shown(value)}: it must be text")
             return default
         return value
 

@@ -1,6 +1,5 @@
 """Models as people name them: a local folder, or an id on the Hugging Face hub."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from dyno.errors import InputError, NoDiskSpace
 from dyno.home import free_disk_bytes
 from dyno.model.config import read_config
+from dyno.model.safetensors import check_against, indexed_files, read_stored, stored_on_hub
 from dyno.model.spec import ModelSpec
 from dyno.units import format_bytes
 
@@ -63,8 +63,6 @@ def read_folder(folder: Path, source: str) -> ModelSpec:
 
 def describe_model(source: str) -> ModelSpec:
     """The model with what its safetensors headers say, nothing of it downloaded. InputError as in resolve_model."""
-    from dyno.model.safetensors import check_against, read_stored, stored_on_hub
-
     spec = resolve_model(source, download=False)
     stored = read_stored(Path(spec.path)) if spec.path else stored_on_hub(source) if spec.has_weights else ()
     spec = replace(spec, stored=stored)
@@ -80,9 +78,7 @@ def model_size_bytes(model_id: str) -> int | None:
 
 def weights_bytes(folder: Path) -> int | None:
     """What the safetensors files that a folder's index names hold, or its only one; None where there are none."""
-    index = folder / "model.safetensors.index.json"
-    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    files = [folder / name for name in names]
+    files = [folder / name for name in indexed_files(folder) or ("model.safetensors",)]
     return sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
 
 
@@ -91,16 +87,7 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _missing_shards(folder: Path) -> list[str]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return []
-    try:
-        shards = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{index}: is not an index of weights, with a weight_map of files; fetch the model again"
-        ) from error
-    return sorted(shard for shard in shards if not (folder / shard).is_file())
+    return [name for name in indexed_files(folder) if not (folder / name).is_file()]
 
 
 def _cached(model_id: str) -> Path | None:

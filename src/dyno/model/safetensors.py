@@ -3,19 +3,18 @@
 https://huggingface.co/docs/safetensors: eight bytes of length, a JSON object of tensors, their bytes one after another.
 """
 
-import json
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from dyno.errors import InputError
+from dyno.errors import InputError, shown
+from dyno.model.document import MOST_BYTES, parsed, read_json
 from dyno.model.spec import ModelSpec, Role, Stored
 
-_MOST_HEADER_BYTES = 100 * 2**20  # the format's own limit
 _BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32,
     "U16": 16, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
@@ -35,16 +34,42 @@ _ROLES: tuple[tuple[re.Pattern[str], Role | None], ...] = (
     (re.compile(r"mlp|feed_forward|ffn|shared_expert|block_sparse_moe"), "mlp"),
 )
 _REMEDY = "fetch it again"
+_FILE = re.compile(r"[^/\\\x00]{1,200}\.safetensors")
+_MOST_AXES = 32
 _STRAY = 0.05  # of the parameters that a config describes, which its weights may be off by: heads, biases, buffers
 
 
 def read_stored(folder: Path) -> tuple[Stored, ...]:
     """What the safetensors files in a folder hold, by role and dtype; empty when there are none.
 
-    InputError for a file that is cut off, whose header is none, or says what cannot be.
+    Where an index names files, others are passed over, as vLLM does. InputError for a file that is cut off, whose
+    header is none, or says what cannot be.
     """
-    tensors = [(name, tensor) for file in sorted(folder.glob("*.safetensors")) for name, tensor in _tensors(file)]
-    return _by_role(tensors)
+    names = indexed_files(folder) or sorted(file.name for file in folder.glob("*.safetensors"))
+    tensors: dict[str, dict[str, Any]] = {}
+    for name in names:
+        held = _tensors(folder / name)
+        if twice := tensors.keys() & held.keys():
+            raise InputError(f"{folder / name}: {shown(min(twice))} is in another file as well; {_REMEDY}")
+        tensors |= held
+    return _by_role(tensors.items())
+
+
+def indexed_files(folder: Path) -> tuple[str, ...]:
+    """The files that the index of a folder's weights names, empty without one.
+
+    InputError for an index that is none, or names what cannot be a file of the folder.
+    """
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return ()
+    content = read_json(index, _REMEDY)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not named:
+        raise InputError(f"{index}: is not an index of weights, with a weight_map of files; {_REMEDY}")
+    if strange := [name for name in named.values() if not isinstance(name, str) or not _FILE.fullmatch(name)]:
+        raise InputError(f"{index}: {shown(strange[0])} is not the name of a file beside it; {_REMEDY}")
+    return tuple(sorted(set(named.values())))
 
 
 def stored_on_hub(model_id: str) -> tuple[Stored, ...]:
@@ -69,22 +94,36 @@ def check_against(spec: ModelSpec) -> None:
                          "they do not belong together: fetch the model again")  # fmt: skip
 
 
-def _tensors(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tensors(file: Path) -> dict[str, dict[str, Any]]:
+    """Every tensor of a file, each checked by itself and all of them to fill the file one after the other."""
     header, room = _header(file)
+    header.pop("__metadata__", None)
+    if not header:
+        raise InputError(f"{file}: holds no tensors; {_REMEDY}")
     for name, tensor in header.items():
-        if name == "__metadata__":
-            continue
-        try:
-            shape, bits = tensor["shape"], _BITS[tensor["dtype"]]
-            start, end = tensor["data_offsets"]
-            whole = all(type(size) is int and size >= 0 for size in (*shape, start, end))
-        except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"{file}: {name}: is not described as a tensor ({repr(tensor)[:80]}); "
-                             f"{_REMEDY}") from error  # fmt: skip
-        if not whole or end > room or end - start != (prod(shape) * bits + 7) // 8:
-            raise InputError(f"{file}: {name}: shape {shape} of {tensor['dtype']} is not bytes {start} to {end} of "
-                             f"{room}; the file is cut off or damaged: {_REMEDY}")  # fmt: skip
-        yield name, tensor
+        _check(file, name, tensor, room)
+    at = 0
+    for start, end, name in sorted((*tensor["data_offsets"], name) for name, tensor in header.items()):
+        if start != at:
+            raise InputError(f"{file}: {shown(name)} begins at byte {start}, where {at} is the next: tensors lie over "
+                             f"each other or leave holes; {_REMEDY}")  # fmt: skip
+        at = end
+    if at != room:
+        raise InputError(f"{file}: {room - at} bytes after the last tensor belong to none; {_REMEDY}")
+    return header
+
+
+def _check(file: Path, name: str, tensor: object, room: int) -> None:
+    """InputError where a tensor is not described as one, or its size is not that of its shape."""
+    try:
+        shape, dtype, (start, end) = tensor["shape"], tensor["dtype"], tensor["data_offsets"]  # type: ignore[index]
+        whole = all(type(size) is int and 0 <= size < 2**63 for size in (*shape, start, end))
+        bits = _BITS[dtype]
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: {shown(name)}: is not described as a tensor ({shown(tensor)}); {_REMEDY}") from error
+    if not whole or end > room or len(shape) > _MOST_AXES or end - start != (prod(shape) * bits + 7) // 8:
+        raise InputError(f"{file}: {shown(name)}: shape {shown(shape)} of {dtype} is not bytes {shown(start)} to "
+                         f"{shown(end)} of {room}; the file is cut off or damaged: {_REMEDY}")  # fmt: skip
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:
@@ -96,13 +135,13 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
             if len(prefix) < 8:
                 raise InputError(f"{file}: {size} bytes are no safetensors file; {_REMEDY}")
             length = struct.unpack("<Q", prefix)[0]
-            if length > min(size - 8, _MOST_HEADER_BYTES):
+            if length > min(size - 8, MOST_BYTES):
                 raise InputError(f"{file}: {size} bytes, its header alone would need {length}: it is cut off or no "
                                  f"safetensors file; {_REMEDY}")  # fmt: skip
-            header = json.loads(content.read(length))
+            header = parsed(content.read(length))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{file}: its header is not JSON ({error}); {_REMEDY}") from error
     if not isinstance(header, dict):
         raise InputError(f"{file}: its header holds {type(header).__name__}, not tensors; {_REMEDY}")

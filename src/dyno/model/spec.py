@@ -61,6 +61,15 @@ class Quantization:
 
 
 @dataclass(frozen=True, slots=True)
+class Rope:
+    """How a config stretches positions: `kind` is its rope_type, none where it does not; `original` 0 where unsaid."""
+
+    kind: str = ""
+    factor: float = 1.0
+    original: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """The facts of a model that planning and measuring need. Lengths in tokens, sizes in elements.
 
@@ -86,6 +95,7 @@ class ModelSpec:
     moe_intermediate_size: int = 0
     mla_expanded_dim: int = 0  # of a head's key without rotary and value, which MLA makes of a latent
     rotary_dim: int = 0  # of a head, that positions turn; all tables of cosines and sines together
+    rope: Rope = Rope()
     tie_word_embeddings: bool = False
     multimodal: bool = False
     caches: tuple[CacheLayers, ...] = ()

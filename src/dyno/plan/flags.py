@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dyno.engine.args import EngineArgs, FlagValue
-from dyno.errors import InputError, nearest
+from dyno.errors import InputError, nearest, shown
 
 _SCALES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 _SWITCH: Mapping[str, bool] = {"true": True, "false": False}
 _MOST = 2**31 - 1  # that vLLM's kernels count to
 _MOST_BYTES = 2**50
 _MOST_CARDS = 1024
-_MOST_SHOWN = 60  # letters of a value that is none
 
 # Those of vLLM's whose size is known here: of the others nobody looked what they keep beside the values.
 KV_DTYPES = (
@@ -116,7 +115,7 @@ def parse_settings(settings: Iterable[str], model: str) -> EngineArgs:
         name, equals, text = (part.strip() for part in word.partition("="))
         try:
             if not equals or not text:
-                raise InputError(f"--set: {_cut(word)} is not FLAG=VALUE")
+                raise InputError(f"--set: {shown(word)} is not FLAG=VALUE")
             name = name if name in VARIABLES else _name(name)
             value = read_value(name, text, "--set: ")
             if given.setdefault(name, value) != value:
@@ -163,17 +162,13 @@ def read_value(name: str, text: str, where: str = "") -> FlagValue:
     try:
         return kind.read(text)
     except (ValueError, KeyError, OverflowError, RecursionError):
-        raise InputError(f"{where}{name}: {_cut(text)} is not {kind.told}") from None
+        raise InputError(f"{where}{name}: {shown(text)} is not {kind.told}") from None
 
 
 def _name(text: str) -> str:
     plain = text.lstrip("-").replace("-", "_")
     name = _SHORT.get(plain, plain)
     if name not in FLAGS:
-        raise InputError(f"--set: {_cut(text)} is not a flag that plan understands{nearest(name, tuple(FLAGS))}; "
+        raise InputError(f"--set: {shown(text)} is not a flag that plan understands{nearest(name, tuple(FLAGS))}; "
                          f"it does {', '.join(FLAGS)} and {', '.join(VARIABLES)}")  # fmt: skip
     return name
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")

@@ -10,8 +10,8 @@ from dyno.workload import LATENCIES
 SCHEMA_VERSION = 1
 _MEMORY = ("weights_bytes", "kv_bytes_per_token", "kv_cache_bytes", "kv_cache_tokens", "max_concurrency",
            "activation_bytes", "graph_bytes", "device_used_bytes", "low_bytes", "high_bytes", "requested_bytes",
-           "other_bytes", "warm_kv_cache_bytes", "device_spread_bytes", "graphs_budgeted", "blocks", "block_bytes",
-           "block_size")  # fmt: skip
+           "other_bytes", "cold_kv_cache_bytes", "warm_kv_cache_bytes", "device_spread_bytes", "graphs_budgeted",
+           "blocks", "block_bytes", "block_size")  # fmt: skip
 
 
 def as_json(plan: Plan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dyno.predict.rates import Calibration
 from dyno.units import format_figure
 from dyno.workload import LATENCIES, LONG_OUTPUT, THROUGHPUTS, Limit, Workload, length_of
 
+MEMORY = ("vram", "ram")  # limits on what a plan counts in bytes
 _AT_LENGTH = 3  # requests of the test `context`, one after the other
 
 
@@ -86,10 +87,17 @@ def rank(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=place)
 
 
-def unchecked(limits: Iterable[Limit]) -> tuple[str, ...]:
-    """What is to be said of limits that only a load can miss."""
+def unchecked(candidate: Candidate, limits: Iterable[Limit], calibration: Calibration) -> tuple[str, ...]:
+    """What is to be said of limits that nothing is predicted of: a load is lacking, or only a launch can tell."""
     names = [limit.name for limit in limits
-             if limit.name in THROUGHPUTS or limit.name.partition("_")[0] in LATENCIES]  # fmt: skip
-    if not names:
-        return ()
-    return (f"not checked: {', '.join(names)}; name a load (--input-len, --output-len, --concurrency or --workload)",)
+             if limit.name not in MEMORY and _predicted(candidate, limit, calibration) is None]  # fmt: skip
+    loads = [name for name in names if candidate.latency is None
+             and (name in THROUGHPUTS or name.partition("_")[0] in LATENCIES)]  # fmt: skip
+    others = [name for name in names if name not in loads]
+    notes = []
+    if loads:
+        notes.append(f"not checked: {', '.join(loads)}; name a load (--input-len, --output-len, --concurrency or "
+                     "--workload)")  # fmt: skip
+    if others:
+        notes.append(f"not checked: {', '.join(others)}; nothing is predicted of it here, a study tells (dyno tune)")
+    return tuple(notes)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from dyno.errors import DynoError, InputError, Together, nearest
 from dyno.hardware.gpus import Card, find_card
 from dyno.home import dyno_home
 from dyno.model.config import parse_config, problems_in
+from dyno.model.document import read_json
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
 from dyno.plan.flags import VARIABLES, parse_words, read_value
@@ -72,7 +73,7 @@ class _Observation(_Strict):
     gpu: str | None
     engine_version: str
     args: list[str] = []
-    env: dict[str, str] = {}
+    env: dict[str, str] = {}  # what is not here may have been set all the same
     facts: _Facts = _Facts()
     points: list[_Point] = []
 
@@ -96,10 +97,12 @@ class Observation:
     facts: Facts
     points: tuple[Told, ...] = ()
     name: str = ""
+    launched: bool = False  # by Dyno, which hands no variable of vLLM on that is not in `args`
 
     def boot(self) -> Boot:
         """The start as a prediction is corrected by it."""
-        return Boot(resolve(self.model, self.args, self.release, self.card), self.facts)
+        setup = resolve(self.model, self.args, self.release, self.card)
+        return Boot(setup.supposing(True) if self.launched else setup, self.facts)
 
 
 def parse_release(text: str) -> Release:
@@ -114,12 +117,7 @@ def parse_release(text: str) -> Release:
 
 def read_observed(file: Path) -> tuple[Observation, ...]:
     """The observations in a JSON list. InputError has every problem with the file and the entry it is in."""
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); name a JSON list of observations") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: is not JSON ({error})") from error
+    content = read_json(file, "name a JSON list of observations")
     if not isinstance(content, list):
         raise InputError(f"{file}: holds {type(content).__name__}, not a list of observations")
     return _parsed([(f"{file}[{number}]", entry) for number, entry in enumerate(content)])
@@ -164,7 +162,7 @@ def _parsed(entries: Sequence[tuple[str, Any]], *, ours: bool = False) -> tuple[
     for where, entry in entries:
         try:
             strange = () if ours or not isinstance(entry, dict) else _misspelt(entry)
-            seen = _observation(_Observation.model_validate(entry), where)
+            seen = replace(_observation(_Observation.model_validate(entry), where), launched=ours)
             wrong = () if ours else (*strange, *_wrong(seen, entry))
             problems += [f"{where}: {problem}" for problem in wrong]
             found.append(seen)

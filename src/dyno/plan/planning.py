@@ -12,10 +12,12 @@ from dyno.plan.loaded import Expected, rank, unchecked, with_latency, within
 from dyno.plan.record import Candidate, Cell, Largest, Plan
 from dyno.predict import kv_cache
 from dyno.predict.demand import Demand
-from dyno.predict.memory import Host, fitted, predict_memory, reasons_against
+from dyno.predict.kept import kept_bytes
+from dyno.predict.lengths import longest_len
+from dyno.predict.memory import Host, Memory, fitted, predict_memory, reasons_against
 from dyno.predict.offload import ENGINE_BYTES, size_offload
 from dyno.predict.rates import Calibration, generic
-from dyno.predict.setup import Release, resolve
+from dyno.predict.setup import Release, Setup, resolve
 from dyno.predict.terms import Boot
 from dyno.units import format_bytes
 from dyno.workload import Limit
@@ -47,6 +49,8 @@ class Question:
     limits: tuple[Limit, ...] = ()
     demand: Demand | None = None
     calibration: Calibration | None = None  # None: what is known of such cards
+    warm: bool | None = False  # its compile cache is filled; None: if it was in all boots
+    launched: bool = False  # by Dyno, so that no variable is set which is not told
 
 
 def make_plan(question: Question, *, grid: bool = False) -> Plan:
@@ -63,7 +67,7 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     asked, others = _under_load(question, asked, others)
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
     return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
-                len(question.boots), (*question.notes, *_notes(question), *_said(question, asked)))  # fmt: skip
+                len(question.boots), (*question.notes, *_notes(question, asked), *_said(question, asked)))  # fmt: skip
 
 
 def unknown_shape(model: ModelSpec) -> str:
@@ -88,14 +92,20 @@ def _under_load(question: Question, asked: Candidate, others: Sequence[Candidate
 
 
 def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
-    """What a figure of speed rests on, or why there is none."""
+    """Limits that nothing could be said of, and what a figure of speed rests on, or why there is none."""
     known = question.calibration or generic(question.card)
-    if question.demand is None or asked.rejected:
-        return unchecked(question.limits) if question.demand is None else ()
+    if asked.rejected:
+        return ()
+    if question.demand is None:
+        return unchecked(asked, question.limits, known)
     if asked.latency is None:
         where = question.card.name if question.card else "vLLM's CPU engine"
-        return (f"no latency: {where} was not measured yet, and nothing general is known of it; name a study or points "
-                "that were measured there (--observed)",)  # fmt: skip
+        return (f"no latency: {where} was not measured yet, and nothing general is known of it; no limit on speed is "
+                "checked; name a study or points that were measured there (--observed)",)  # fmt: skip
+    return (*unchecked(asked, question.limits, known), *_rests(asked, known))
+
+
+def _rests(asked: Candidate, known: Calibration) -> tuple[str, ...]:
     if asked.setup.offload_bytes:
         return ("latencies are those without KV offloading: what it brings depends on what prompts share",)
     if not known.fitted_on:
@@ -104,19 +114,22 @@ def _said(question: Question, asked: Candidate) -> tuple[str, ...]:
     return ()
 
 
-def _notes(question: Question) -> tuple[str, ...]:
-    model = question.model
+def _notes(question: Question, asked: Candidate) -> tuple[str, ...]:
+    """What a figure of memory leaves out, or depends on that was not told."""
+    model, notes = question.model, []
     if model.multimodal and not model.stored:
-        return (
-            "weights and activations of its image or audio encoder are not in these figures: only its headers tell",
-        )
-    return ()
+        notes.append("weights and activations of its image or audio encoder are not in these figures: only its headers "
+                     "tell")  # fmt: skip
+    with_it, without = (kept_bytes(asked.setup.supposing(drawn), cold=True) for drawn in (True, False))
+    if with_it > without and not question.boots:
+        notes.append(f"with FlashInfer's sampler, vLLM's default, {format_bytes(with_it - without)} more are in use "
+                     "than without it; which it is was not told: --set VLLM_USE_FLASHINFER_SAMPLER=1 or 0")  # fmt: skip
+    return tuple(notes)
 
 
 def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     """One configuration with what it takes and what is against it."""
-    setup = resolve(question.model, args, question.release, question.card)
-    memory = predict_memory(setup, question.boots, question.host)
+    setup, memory = _predicted(question, args)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
     taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
@@ -124,6 +137,12 @@ def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
                 f"{format_bytes(taken[limit.name] - limit.bound)} too much"
                 for limit in question.limits if taken.get(limit.name, 0) > limit.bound]  # fmt: skip
     return Candidate(name, args, setup, memory, tuple(reasons))
+
+
+def _predicted(question: Question, args: EngineArgs) -> tuple[Setup, Memory]:
+    setup = resolve(question.model, args, question.release, question.card)
+    setup = setup.supposing(True) if question.launched else setup
+    return setup, predict_memory(setup, question.boots, question.host, warm=question.warm)
 
 
 def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
@@ -142,8 +161,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
         if key == "kv_cache_dtype" and not fp8:
             continue
         found.append((name, ((key, value),)))
-    longest = kv_cache.longest(setup := resolve(question.model, question.args, question.release, question.card),
-                               predict_memory(setup, question.boots, question.host).kv_cache_bytes)  # fmt: skip
+    setup, memory = _predicted(question, question.args)
+    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     return found
@@ -161,7 +180,8 @@ def _largest(question: Question, asked: Candidate) -> Largest:
         room = {} if isinstance(batched, int) and batched >= number else {"max_num_batched_tokens": max(2048, number)}
         return fits(max_num_seqs=number, max_model_len=min(longest, asked.setup.max_model_len), **room)
 
-    longest = kv_cache.largest(lambda length: fits(max_model_len=length), question.model.max_position_embeddings)
+    longest = kv_cache.largest(lambda length: fits(max_model_len=length),
+                               longest_len(question.model, question.release))  # fmt: skip
     return Largest(longest, kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0)
 
 
@@ -169,7 +189,7 @@ def _grid(asked: Candidate) -> tuple[Cell, ...]:
     """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
     setup, memory = asked.setup, asked.memory
     lengths = [_SHORTEST_ROW]
-    while lengths[-1] * 2 <= setup.model.max_position_embeddings:
+    while lengths[-1] * 2 <= longest_len(setup.model, setup.release):
         lengths.append(lengths[-1] * 2)
     cells = []
     for length in lengths:

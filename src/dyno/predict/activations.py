@@ -92,6 +92,12 @@ def expert_workspace_bytes(setup: Setup) -> int:
     return allocated(rows * (max(width, model.hidden_size) + max(2 * width, model.hidden_size)) * _BYTES)
 
 
+def expanded_bytes(setup: Setup) -> int:
+    """The widest context that an MLA layer expands out of its latents; profiling makes room for it."""
+    heads = setup.model.num_attention_heads // setup.tensor_parallel
+    return allocated(context_tokens(setup) * heads * setup.model.mla_expanded_dim * _BYTES)
+
+
 def context_tokens(setup: Setup) -> int:
     """MLACommonMetadataBuilder.determine_chunked_prefill_workspace_size."""
     pages = setup.max_num_seqs * setup.block_size
@@ -115,7 +121,7 @@ def _attention(setup: Setup, profiling: bool) -> int:
         queries = heads * model.head_dim
         return _rows(setup, 2 * model.hidden_size, 2 * queries + 2 * model.num_key_value_heads * model.head_dim // tp)
     wide = heads * model.mla_expanded_dim  # queries without their rotary part, and outputs
-    expanded = allocated(context_tokens(setup) * wide * _BYTES) if profiling else 0
+    expanded = expanded_bytes(setup) if profiling else 0
     latent = model.caches[0].head_dim
     sums = 2 if setup.eager else 1  # compiled code lets go of the normed one before attention runs
     return _rows(setup, sums * model.hidden_size, wide, heads * model.rotary_dim, latent) + expanded

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import log, sqrt
+from math import ceil, log, sqrt
 from statistics import fmean, median
 
 from dyno.predict.constants import MIB, UNSEEN, Constants
 from dyno.predict.graphs import graph_bytes, graph_features, pools_bytes
-from dyno.predict.terms import Boot, kept_off, other_off, own_spread
+from dyno.predict.terms import SURE, Boot, kept_off, other_off, own_spread
 
 # Nothing is surer than this of a model that was not seen.
-_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = 3 * MIB, 20 * MIB, 0.06  # vLLM tells GiB to two decimals
-_NORMAL = 1.4826  # standard deviations in the middle distance from the centre
+_LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = MIB, 20 * MIB, 0.06
+_HELD = 0.8  # of the boots, by an interval of `SURE` standard deviations
 _KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
@@ -24,14 +24,16 @@ def fit(boots: Sequence[tuple[str, Boot]], known: Constants = UNSEEN) -> Constan
         return replace(known, fitted_on=())
     models = _by_model([boot for _, boot in boots])
     found = _graphs(models, known)
-    offs = _of_models(models, lambda boot: other_off(boot, found))
-    other, scatter = _centre(offs, found.other_off, _LEAST_OTHER)[0], _scatter(offs, found.other_off)
-    explained = fmean(own_spread(boots[0].setup) ** 2 for boots in models)  # weights and peaks are off by that already
-    other_off_ = sqrt(max(_LEAST_OTHER**2, scatter**2 - explained))
+    offs = [[(off, own_spread(boot.setup, found)) for boot in boots if (off := other_off(boot, found)) is not None]
+            for boots in models]  # fmt: skip
+    told = [each for each in offs if each]
+    other, other_off_ = _middle(told), _apart(told, found.other_off)
     found = replace(found, other=found.other + other, other_off=other_off_)
     kept, kept_off_ = _centre(_of_models(models, lambda boot: kept_off(boot, found)), found.kept_off, _LEAST_KEPT)
-    return replace(found, fitted_on=tuple(name for name, _ in boots), kept=found.kept + kept, kept_off=kept_off_,
-                   machine_off=other_off_ / sqrt(max(1, len(offs))))  # fmt: skip
+    card = boots[0][1].setup.card
+    return replace(found, card=card.name if card else "", fitted_on=tuple(name for name, _ in boots),
+                   kept=found.kept + kept, kept_off=kept_off_,
+                   machine_off=other_off_ / sqrt(max(1, len(told))))  # fmt: skip
 
 
 def _by_model(boots: Sequence[Boot]) -> list[list[Boot]]:
@@ -55,12 +57,23 @@ def _centre(offs: Sequence[float], unknown: float, least: float) -> tuple[float,
     return centre, max(least, sqrt(fmean((off - centre) ** 2 for off in offs) * (1 + 1 / len(offs))))
 
 
-def _scatter(offs: Sequence[float], unknown: float) -> float:
-    """The same by the middle distance: one model that is off does not widen the interval of all."""
-    if len(offs) < 2:
+def _middle(models: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """The middle of the models', each with the middle one of its boots'."""
+    return median(median(off for off, _ in boots) for boots in models) if models else 0.0
+
+
+def _apart(models: Sequence[Sequence[tuple[float, float]]], unknown: float) -> float:
+    """How far models lie apart beyond what each may be off by itself, so that `SURE` holds four boots in five.
+
+    Each is held against the middle of the other models. One that is far off does not widen the interval of all.
+    """
+    if len(models) < 2:
         return unknown
-    centre = median(offs)
-    return _NORMAL * median(abs(off - centre) for off in offs) * sqrt(1 + 1 / len(offs))
+    needed = []
+    for number, boots in enumerate(models):
+        centre = _middle([*models[:number], *models[number + 1 :]])
+        needed += [sqrt(max(0.0, ((off - centre) / SURE) ** 2 - own**2)) for off, own in boots]
+    return max(_LEAST_OTHER, sorted(needed)[ceil(_HELD * len(needed)) - 1])
 
 
 def _graphs(models: Sequence[Sequence[Boot]], known: Constants) -> Constants:

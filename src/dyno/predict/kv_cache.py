@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil, lcm
 
 from dyno.model.spec import CacheLayers
+from dyno.predict.lengths import longest_len
 from dyno.predict.setup import Setup
 
 _FLOAT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -64,7 +65,12 @@ def pool(setup: Setup) -> Pool:
 
 def bytes_per_token(setup: Setup) -> float:
     """What one more token of a long request costs: layers with a state or a window that is full cost nothing."""
-    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if cache.kind in _GROWING)
+    return _per_token(setup, lambda cache: _grows(setup, cache))
+
+
+def bytes_per_token_in_window(setup: Setup) -> float:
+    """What one more token costs as long as it is in the windows of layers that have one."""
+    return _per_token(setup, lambda cache: cache.window > 0)
 
 
 def blocks_in(setup: Setup, kv_cache_bytes: int) -> int:
@@ -98,7 +104,7 @@ def capacity(setup: Setup, kv_cache_bytes: int, length: int) -> tuple[int, float
 def longest(setup: Setup, kv_cache_bytes: int) -> int:
     """The longest request that fits, at most as long as the model allows; vLLM's own estimate."""
     usable = usable_bytes(setup, kv_cache_bytes)
-    return largest(lambda length: needed_bytes(setup, length) <= usable, setup.model.max_position_embeddings)
+    return largest(lambda length: needed_bytes(setup, length) <= usable, longest_len(setup.model, setup.release))
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int:
@@ -110,7 +116,12 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-_GROWING = ("full", "mla")
+def _per_token(setup: Setup, counts: Callable[[CacheLayers], bool]) -> float:
+    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if counts(cache))
+
+
+def _grows(setup: Setup, cache: CacheLayers) -> bool:
+    return cache.kind in ("full", "mla") or cache.window >= setup.max_model_len
 
 
 def _page(setup: Setup, cache: CacheLayers, tokens: int) -> Page:
@@ -159,7 +170,7 @@ def _aligned(setup: Setup, pages: list[Page]) -> list[Page]:
 
 def _promoted(page: Page) -> Page:
     """Without the hybrid manager, windows and chunks are kept whole."""
-    if page.cache.kind not in ("sliding", "chunked"):
+    if not page.cache.window:
         return page
     return replace(page, cache=replace(page.cache, kind="full", window=0))
 

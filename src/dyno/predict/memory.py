@@ -6,11 +6,10 @@ from math import ceil, sqrt
 
 from dyno.predict import kv_cache
 from dyno.predict.constants import HOPPER, Constants
+from dyno.predict.corrected import only_warm, terms
 from dyno.predict.setup import GIB, Setup, refusals
-from dyno.predict.terms import Boot, Terms, requested_bytes, terms
+from dyno.predict.terms import SURE, Boot, Terms, requested_bytes
 from dyno.units import format_bytes
-
-SURE = 1.28  # standard deviations between the figure and its low and high: 80 of 100 fall between, as with latencies
 
 # vLLM's CPU engine: what its worker has resident beside the weights, and its default until 0.10.
 _CPU_WORKER_BYTES, _CPU_DEFAULT_BYTES = round(0.53 * GIB), 4 * GIB
@@ -30,8 +29,8 @@ class Host:
 class Memory:
     """Where a card's memory goes. `low` and `high` bound `kv_cache_bytes`, which is vLLM's own figure at start.
 
-    `warm_kv_cache_bytes` is what a later start has, whose compile cache is filled. `device_used_bytes` is what
-    nvidia-smi shows when the engine is ready, others' memory included.
+    `cold_kv_cache_bytes` is what a start has that compiles, `warm_kv_cache_bytes` one whose compile cache is filled.
+    `device_used_bytes` is what nvidia-smi shows when the engine is ready, others' memory included.
     """
 
     requested_bytes: int
@@ -46,6 +45,7 @@ class Memory:
     max_concurrency: float
     low_bytes: int
     high_bytes: int
+    cold_kv_cache_bytes: int
     warm_kv_cache_bytes: int
     device_used_bytes: int
     device_spread_bytes: int
@@ -55,24 +55,33 @@ class Memory:
 
 
 def predict_memory(
-    setup: Setup, boots: Sequence[Boot] = (), host: Host | None = None, measured: Constants = HOPPER
+    setup: Setup,
+    boots: Sequence[Boot] = (),
+    host: Host | None = None,
+    measured: Constants = HOPPER,
+    *,
+    warm: bool | None = False,
 ) -> Memory:
-    """What the engine's start will find. Nothing is refused here; `reasons_against` says what vLLM would refuse."""
+    """What the engine's start will find. Nothing is refused here; `reasons_against` says what vLLM would refuse.
+
+    `warm`: its compile cache is filled; None: as it was in all boots that tell, and else empty.
+    """
     host = host or Host()
-    cold = terms(setup, boots, measured=measured)
-    available = _available(setup, cold, host)
-    warm = _available(setup, terms(setup, boots, cold=False, measured=measured), host)
-    spread = 0.0 if setup.kv_cache_bytes else _spread(setup, cold)
+    filled = only_warm(setup, boots, measured) if warm is None else warm
+    first, later = (terms(setup, boots, cold=cold, measured=measured) for cold in (True, False))
+    known = later if filled else first
+    available = _available(setup, known, host)
+    spread = 0.0 if setup.kv_cache_bytes else _spread(setup, known)
     length = _length(setup, available)
     shared = kv_cache.pool(setup)
     tokens, concurrency = kv_cache.capacity(setup, max(0, available), length)
     blocks = kv_cache.blocks_in(setup, available)
-    graphs = round(cold.graphs.nbytes)
+    graphs = round(known.graphs.nbytes)
     return Memory(
         requested_bytes=_requested(setup, host),
-        weights_bytes=round(cold.weights.nbytes),
-        activation_bytes=round(cold.activation.nbytes) if setup.card else 0,
-        other_bytes=round(cold.other.nbytes) if setup.card else _CPU_WORKER_BYTES,
+        weights_bytes=round(known.weights.nbytes),
+        activation_bytes=round(known.activation.nbytes) if setup.card else 0,
+        other_bytes=round(known.other.nbytes) if setup.card else _CPU_WORKER_BYTES,
         graph_bytes=graphs,
         graphs_budgeted=setup.graphs_budgeted,
         kv_bytes_per_token=kv_cache.bytes_per_token(setup),
@@ -81,9 +90,10 @@ def predict_memory(
         max_concurrency=round(concurrency, 3),
         low_bytes=round(available - SURE * spread),
         high_bytes=round(available + SURE * spread),
-        warm_kv_cache_bytes=warm,
-        device_used_bytes=_device_used(setup, cold, host, blocks * shared.bytes_per_block),
-        device_spread_bytes=round(SURE * _device_spread(setup, cold)) if setup.card else 0,
+        cold_kv_cache_bytes=_available(setup, first, host),
+        warm_kv_cache_bytes=_available(setup, later, host),
+        device_used_bytes=_device_used(setup, known, host, blocks * shared.bytes_per_block),
+        device_spread_bytes=round(SURE * _device_spread(setup, known)) if setup.card else 0,
         blocks=blocks,
         block_bytes=shared.bytes_per_block,
         block_size=shared.groups[0].tokens,
@@ -92,7 +102,7 @@ def predict_memory(
 
 def fitted(setup: Setup, memory: Memory) -> Setup:
     """The setup with the longest length that fits, where that is what was asked (`max_model_len` auto)."""
-    length = kv_cache.longest(setup, memory.kv_cache_bytes)
+    length = min(setup.max_model_len, kv_cache.longest(setup, memory.kv_cache_bytes))
     return replace(setup, max_model_len=length) if setup.auto_fit and length else setup
 
 
@@ -177,4 +187,6 @@ def _device_spread(setup: Setup, known: Terms) -> float:
 
 
 def _length(setup: Setup, available: int) -> int:
-    return max(1, kv_cache.longest(setup, available)) if setup.auto_fit else setup.max_model_len
+    return (
+        max(1, min(setup.max_model_len, kv_cache.longest(setup, available))) if setup.auto_fit else setup.max_model_len
+    )

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dyno.engine.args import EngineArgs, FlagValue
 from dyno.hardware.gpus import Card
 from dyno.model.spec import ModelSpec
+from dyno.predict.lengths import default_len, longest_len
 
 GIB = 2**30
 
@@ -41,7 +42,11 @@ class Setup:
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
     attention_backend: str = ""  # none: the release's own choice
-    flashinfer_sampler: bool = False
+    flashinfer_sampler: bool | None = False  # None: not said, which is vLLM's default unless the machine says else
+
+    def supposing(self, flashinfer: bool) -> "Setup":
+        """The same with a sampler that is supposed, unless it was told."""
+        return replace(self, flashinfer_sampler=flashinfer) if self.flashinfer_sampler is None else self
 
     @property
     def graphs_budgeted(self) -> bool:
@@ -80,8 +85,9 @@ _FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody
 def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | None) -> Setup:
     """The setup of `vllm serve` with these flags. What vLLM would refuse is for `refusals` to say."""
     flags, env = dict(args.flags), dict(args.env)
-    length = _int(flags, "max_model_len", model.max_position_embeddings)
-    batched, sequences = _batch(flags, release, card, model.max_position_embeddings if length < 1 else length)
+    length = _int(flags, "max_model_len", -1)
+    default = default_len(model, release)
+    batched, sequences = _batch(flags, release, card, default if length < 1 else length)
     eager = flags.get("enforce_eager") is True
     compilation = _json(flags.get("compilation_config"))
     graphs = card is not None and not eager and _graphs(compilation)
@@ -91,7 +97,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         model=model,
         release=release,
         card=card,
-        max_model_len=model.max_position_embeddings if length < 1 else length,
+        max_model_len=default if length < 1 else length,
         max_num_batched_tokens=batched,
         max_num_seqs=sequences,
         utilization=float(_number(flags, "gpu_memory_utilization", 0.92 if release >= (0, 20) else 0.90)),
@@ -109,9 +115,9 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         kv_cache_bytes=int(space) * GIB if space and space.isdecimal() and int(space) else _explicit(flags),
         blocks=_int(flags, "num_gpu_blocks_override", 0) or None,
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
-        auto_fit=length < 1,
+        auto_fit=_int(flags, "max_model_len", 0) < 0,
         attention_backend=str(flags.get("attention_backend", "")).upper(),
-        flashinfer_sampler=card is not None and _flashinfer_sampler(env, release),
+        flashinfer_sampler=_flashinfer_sampler(env, release) if card else False,
     )
 
 
@@ -119,8 +125,8 @@ def refusals(setup: Setup) -> tuple[str, ...]:
     """What vLLM refuses in the flags alone, memory apart; one sentence each."""
     model, tp = setup.model, setup.tensor_parallel
     found = []
-    if setup.max_model_len > model.max_position_embeddings:
-        found.append(f"max_model_len {setup.max_model_len} is more than the model's {model.max_position_embeddings}")
+    if setup.max_model_len > (longest := longest_len(model, setup.release)):
+        found.append(f"max_model_len {setup.max_model_len} is more than the model's {longest}")
     if setup.max_num_batched_tokens < setup.max_num_seqs:
         found.append(f"max_num_batched_tokens {setup.max_num_batched_tokens} is less than max_num_seqs "
                      f"{setup.max_num_seqs}")  # fmt: skip
@@ -166,8 +172,11 @@ def _v2_runner(model: ModelSpec, env: Mapping[str, str], release: Release) -> bo
     return not model.is_hybrid and (not model.num_experts or model.architecture in _V2_WITH_EXPERTS)
 
 
-def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool:
-    return env.get("VLLM_USE_FLASHINFER_SAMPLER", "1" if release >= _FLASHINFER_SAMPLES else "0") not in ("0", "false")
+def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool | None:
+    told = env.get("VLLM_USE_FLASHINFER_SAMPLER")
+    if told is None:
+        return None if release >= _FLASHINFER_SAMPLES else False
+    return told not in ("0", "false")
 
 
 def _graphs(compilation: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from dyno.model.spec import ModelSpec, Role, Weights
 from dyno.predict.allocator import Allocator
 from dyno.predict.constants import MIB
+from dyno.predict.lengths import rotary_positions
 from dyno.predict.setup import Setup
 
 ELEMENT_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 in 16 bits unless it is told not to
@@ -119,7 +120,7 @@ def _rotary_tables(model: ModelSpec) -> tuple[float, ...]:
     if not model.rotary_dim:
         return ()
     tables = 2 if model.rotary_dim > model.head_dim and not model.uses_mla else 1  # windows have one of their own
-    return (model.max_position_embeddings * model.rotary_dim * ELEMENT_BYTES / tables,) * tables
+    return (rotary_positions(model) * model.rotary_dim * ELEMENT_BYTES / tables,) * tables
 
 
 def _deep_gemm(setup: Setup) -> bool:

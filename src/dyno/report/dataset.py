@@ -62,10 +62,10 @@ POINTS: Mapping[str, str] = _WHO | {
 }
 
 STARTS: Mapping[str, str] = _WHO | {
-    "state": "complete or failed",
+    "state": "complete, failed or interrupted",
     "cause": "why it failed",
     "started_at": "UTC",
-    "took_s": "until it was ready, or had failed",
+    "took_s": "until it was ready, or had failed; empty where it was interrupted",
     "at_once": "the most engines that were starting at one moment meanwhile, this one among them: above 1 they shared "
     "processors and disk, so that seconds are no measure of this configuration alone",
     "ready_s": "from the process's start to the first token of a canary request",
@@ -120,12 +120,13 @@ def starts_of(journal: Journal, name: str) -> Iterator[Row]:
     """One row for every start."""
     beside = _at_once(journal)
     for step in journal.steps:
-        if step.facts or (step.failure and step.scenario == "startup"):
+        if step.facts or (step.scenario == "startup" and step.state != "complete"):
             facts = asdict(step.facts) if step.facts else {item.name: None for item in fields(StartFacts)}
             cached = facts.pop("compile_cached")
             yield _who(journal, step, name) | facts | {
                 "state": step.state, "cause": str(step.failure.cause) if step.failure else "",
-                "started_at": step.started_at, "took_s": step.duration_s, "at_once": beside.get(_start(step), 1),
+                "started_at": step.started_at, "took_s": step.duration_s or None,
+                "at_once": beside.get(_start(step), 1),
                 "compile_cached": None if cached is None else int(cached),
             }  # fmt: skip
 

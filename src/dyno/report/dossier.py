@@ -177,7 +177,7 @@ def _tests_of(outcome: Outcome) -> Iterator[str]:
 
 
 def _audited(outcome: Outcome, test: str) -> Cells:
-    steps = [step for step in outcome.steps if step.scenario == test]
+    steps = [step for step in outcome.steps if step.scenario == test and step.figures]
     valid = [step for step in steps if step.state == "complete"]
     told = [answer for step in valid if (answer := agrees(step.figures)) is not None]
     firsts = [first_token(step.figures) for step in valid]

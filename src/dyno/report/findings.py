@@ -12,14 +12,15 @@ def audit_sentence(outcome: Outcome) -> str:
     steps = outcome.steps
     if not steps:
         return "Nothing has been measured yet."
-    void, failed = (sum(step.state == state for step in steps) for state in ("void", "failed"))
+    void, failed, cut = (sum(step.state == state for step in steps) for state in ("void", "failed", "interrupted"))
     launches = len({step.launch for step in steps})
     taken = f"{len(steps)} test{_s(len(steps))} in {launches} launch{'es' * (launches > 1)}"
-    if not void and not failed:
+    if not void and not failed and not cut:
         return f"All {taken} count: no request failed, and the audit voids none of them."
     parts = [f"{void} {'is' if void == 1 else 'are'} void and in no figure"] if void else []
     parts += [f"{failed} failed"] if failed else []
-    return f"Of {taken}, {len(steps) - void - failed} count, {', '.join(parts)}."
+    parts += [f"{cut} {'was' if cut == 1 else 'were'} interrupted"] if cut else []
+    return f"Of {taken}, {len(steps) - void - failed - cut} count, {', '.join(parts)}."
 
 
 def void_lines(outcome: Outcome) -> tuple[str, ...]:

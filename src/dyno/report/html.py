@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from dyno.report import findings, matrix, tables, wording
 from dyno.report.evidence import Evidence
+from dyno.report.launches import launches_table
 from dyno.report.matrix import NOTHING, matrix_table, number
 from dyno.report.sections import THINNING, sections
 from dyno.study.outcome import Outcome
@@ -51,6 +52,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         evidence=evidence,
         sections=sections(outcome, evidence),
         thinning=THINNING,
+        launches=launches_table(outcome),
         facts=list(_start_facts(outcome)),
         fact_headers=("Configuration", *_FACTS),
         failures=[(step, _tail(step, logs)) for step in wording.failures(outcome)],

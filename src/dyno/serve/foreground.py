@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dyno.engine.args import EngineArgs
 from dyno.engine.environment import Environment, current_environment, load_environment
 from dyno.engine.process import EngineProcess
 from dyno.errors import EngineFailed, InputError
-from dyno.study.journal import read_journal
+from dyno.study.journal import Journal, read_journal
 from dyno.study.launchable import refuse_errors
-from dyno.study.prepare import card_for
+from dyno.study.prepare import card_for, model_path
+from dyno.study.spec import StudySpec
 from dyno.study.store import load_outcome, spec_of
 from dyno.study.tune import Host, hold_card
 from dyno.units import format_seconds
@@ -53,7 +55,11 @@ def serve_study(
     with (
         hold_card(card),
         EngineProcess(
-            environment, candidate.args, folder / "logs" / "serve.log", card, ready_timeout_s=spec.ready_timeout_s
+            environment,
+            _here(candidate.args, journal, spec),
+            folder / "logs" / "serve.log",
+            card,
+            ready_timeout_s=spec.ready_timeout_s,
         ) as running,
     ):
         try:
@@ -68,6 +74,12 @@ def serve_study(
         except KeyboardInterrupt:
             say("stopping")
     say("stopped")
+
+
+def _here(args: EngineArgs, journal: Journal, spec: StudySpec) -> EngineArgs:
+    """With the model by its whole path: here, else where it was when it was measured."""
+    here = model_path(spec)
+    return replace(args, model=here if Path(here).is_absolute() else journal.study.candidates[0].args.model)
 
 
 def _environment(measured: Environment, wanted: str | None) -> Environment:

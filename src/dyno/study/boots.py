@@ -33,21 +33,20 @@ def observed_starts(journal: Journal) -> tuple[Observation, ...]:
     card = live_card(gpus[0]) if gpus else None
     release = parse_release(study.engine.version)
     return tuple(Observation(model, card, release, candidate.args, _facts(step), _told(journal, candidate.name),
-                             f"{candidate.name}")
+                             f"{candidate.name}", launched=True)
                  for candidate, step in _ready(journal))  # fmt: skip
 
 
-def keep_starts(journal: Journal) -> None:
-    """Remembers the starts of a study on a card, so that plans for this machine are corrected by them.
+def keep_starts(journal: Journal, model: Path) -> None:
+    """Remembers the starts of a study of the model in this folder on a card, so that plans for it are corrected.
 
     What cannot be kept is not worth a study: it is passed over.
     """
     study = journal.study
-    if study.engine.platform != "cuda" or not study.hardware.gpus or not study.model.path:
+    if study.engine.platform != "cuda" or not study.hardware.gpus:
         return
-    config = Path(study.model.path) / "config.json"
     with suppress(DynoError, OSError, ValueError):
-        content = json.loads(config.read_bytes())
+        content = json.loads((model / "config.json").read_bytes())
         for candidate, step in _ready(journal):
             entry: dict[str, Any] = {
                 "model": content, "gpu": study.hardware.gpus[0].name,

@@ -72,8 +72,18 @@ def _question(environment: Environment, model: ModelSpec, hardware: Hardware, de
                 hardware.shm_free_bytes)  # fmt: skip
     seen = kept_boots() if card else ()
     boots = tuple(observation.boot() for observation in seen)
-    return Question(model, EngineArgs(model.source), parse_release(environment.version), card, host, boots,
-                    calibration=calibration_of(card, seen, keep=True) if card else None)  # fmt: skip
+    calibration = calibration_of(card, seen, keep=True) if card else None
+    return Question(
+        model,
+        EngineArgs(model.source),
+        parse_release(environment.version),
+        card,
+        host,
+        boots,
+        calibration=calibration,
+        warm=True,
+        launched=True,
+    )  # as studies compile before they measure
 
 
 def _foreseen(candidate: Candidate, question: Question, spec: StudySpec) -> Foreseen:
@@ -88,19 +98,16 @@ def _foreseen(candidate: Candidate, question: Question, spec: StudySpec) -> Fore
 def _rejected(made: Planned, host: Host) -> tuple[str, ...]:
     """Reasons of what does not fit even if the plan errs to its disadvantage, by twice what it says it may."""
     memory = made.memory
-    most = max(memory.kv_cache_bytes, memory.warm_kv_cache_bytes) + 2 * (memory.high_bytes - memory.kv_cache_bytes)
+    most = memory.kv_cache_bytes + 2 * (memory.high_bytes - memory.kv_cache_bytes)
     kind = replace(memory, kv_cache_bytes=most,
                    device_used_bytes=memory.device_used_bytes - 2 * memory.device_spread_bytes)  # fmt: skip
     return lacking(made.setup, memory, host) if lacking(made.setup, kind, host) else ()
 
 
 def _figures(made: Planned) -> dict[str, float]:
-    """Of a start whose code is compiled, as studies compile before they measure."""
     memory = made.memory
-    told = {"kv_cache_bytes": float(memory.warm_kv_cache_bytes)}
-    if made.setup.card:
-        told["device_used_bytes"] = float(memory.device_used_bytes + memory.warm_kv_cache_bytes - memory.kv_cache_bytes)
-    return told
+    in_use = {"device_used_bytes": float(memory.device_used_bytes)} if made.setup.card else {}
+    return {"kv_cache_bytes": float(memory.kv_cache_bytes), **in_use}
 
 
 def _speeds(made: Planned, question: Question, spec: StudySpec) -> dict[str, float]:

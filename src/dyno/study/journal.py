@@ -3,16 +3,17 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dyno.engine.environment import Environment
 from dyno.errors import DynoError, InputError
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
-from dyno.study.trial import Candidate, Foreseen, Step
+from dyno.study.trial import Candidate, Foreseen, Phase, Step
 from dyno.study.written import SpecFile
 from dyno.verdict.compare import Comparison
 
@@ -82,6 +83,20 @@ class LookLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BeganLine:
+    """A launch is about to take these tests. Where they do not all follow, it was interrupted."""
+
+    block: int
+    launch: int
+    phase: Phase
+    pair: int | None
+    candidate: str
+    tests: tuple[str, ...]
+    at: str
+    kind: Literal["began"] = "began"
+
+
+@dataclass(frozen=True, slots=True)
 class StepLine:
     """A finished test."""
 
@@ -108,12 +123,15 @@ class PlanLine:
     kind: Literal["plan"] = "plan"
 
 
-Line = StudyLine | BlockLine | PlanLine | ConfirmLine | LookLine | StepLine | NoteLine
+Line = StudyLine | BlockLine | PlanLine | ConfirmLine | LookLine | BeganLine | StepLine | NoteLine
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Everything a study's journal says, in order."""
+    """Everything a study's journal says, in order.
+
+    `unended` are launches that began and have not ended, with the tests that did not follow.
+    """
 
     study: StudyLine
     blocks: tuple[BlockLine, ...]
@@ -122,11 +140,15 @@ class Journal:
     notes: tuple[str, ...]
     looks: tuple[LookLine, ...] = ()
     plan: PlanLine | None = None
+    unended: tuple[BeganLine, ...] = ()
 
     @property
     def foreseen(self) -> dict[str, Foreseen]:
         """What a plan said of candidates, by their names."""
         return {each.name: each for each in self.plan.candidates} if self.plan else {}
+
+
+_ONE_AT_A_TIME = Lock()  # engines that warm at the same time begin in threads of their own
 
 
 def append(folder: Path, line: Line) -> None:
@@ -135,7 +157,7 @@ def append(folder: Path, line: Line) -> None:
 
     path = folder / JOURNAL
     try:
-        with path.open("ab") as file:
+        with _ONE_AT_A_TIME, path.open("ab") as file:
             file.write(to_json(line, inf_nan_mode="null") + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -210,12 +232,47 @@ def _folded(path: Path, lines: Sequence[Line]) -> Journal:
         raise _damaged(path, 1, "is not the first line of a study")
     confirms = [line for line in lines if isinstance(line, ConfirmLine)]
     plans = [line for line in lines if isinstance(line, PlanLine)]
+    steps, unended = _launched(lines)
     return Journal(
         study=head,
         blocks=tuple(line for line in lines if isinstance(line, BlockLine)),
         confirm=confirms[-1] if confirms else None,
-        steps=tuple(line.step for line in lines if isinstance(line, StepLine)),
+        steps=steps,
         notes=tuple(line.text for line in lines if isinstance(line, NoteLine)),
         looks=tuple(line for line in lines if isinstance(line, LookLine)),
         plan=plans[-1] if plans else None,
+        unended=unended,
     )
+
+
+def _launched(lines: Sequence[Line]) -> tuple[tuple[Step, ...], tuple[BeganLine, ...]]:
+    """All steps, and the launches that have not ended. Loads of a launch that was cut between them are set aside."""
+    steps: list[Step] = []
+    owing: dict[tuple[int, int], BeganLine] = {}
+    for line in lines:
+        if isinstance(line, BeganLine):
+            owing[line.block, line.launch] = line
+        elif isinstance(line, StepLine):
+            step = line.step
+            began = owing.pop((step.block, step.launch), None)
+            if began and step.state == "interrupted" and any(map(_is_load, began.tests)):
+                steps = [_set_aside(each) if (each.block, each.launch) == (step.block, step.launch) else each
+                         for each in steps]  # fmt: skip
+            elif began and step.state not in ("interrupted", "failed"):
+                left = tuple(test for test in began.tests if test != step.scenario or step.again)
+                owing |= {(step.block, step.launch): replace(began, tests=left)} if left else {}
+            steps.append(step)
+    return tuple(steps), tuple(owing.values())
+
+
+def _is_load(test: str) -> bool:
+    return test.partition("@")[0] == "throughput"
+
+
+_CUT = "its launch was interrupted before all loads that are compared were taken"
+
+
+def _set_aside(step: Step) -> Step:
+    """What is compared of a launch is of one start; a load before the interruption is taken again after it."""
+    whole = step.state not in ("complete", "void") or not _is_load(step.scenario)
+    return step if whole else replace(step, state="interrupted", void=(*step.void, _CUT))

@@ -19,7 +19,7 @@ from dyno.engine.process import EngineProcess
 from dyno.errors import DynoError, EngineFailed
 from dyno.hardware.probe import gpu_memory_used
 from dyno.hardware.sampler import PEAKS, Samples, watch
-from dyno.study.journal import NoteLine, StepLine, append, read_journal
+from dyno.study.journal import BeganLine, NoteLine, StepLine, append, read_journal
 from dyno.study.pairs import search_from
 from dyno.study.progress import ProgressKind
 from dyno.study.schedule import LaunchPlan
@@ -83,6 +83,7 @@ class Launch:
     def take(self) -> None:
         """Start the engine, take every test that is owed, stop it. A start that others spoiled is tried once more."""
         began = Began()
+        self.begin()
         failure = self.start()
         if failure and failure.cause in TRANSIENT:
             append(self.session.folder, NoteLine(f"Launch {self.plan.launch}: {failure.cause}; started again.", now()))
@@ -90,6 +91,12 @@ class Launch:
             failure = self.start()
         if failure:
             self.write(replace(self.step(self.plan.tests[0], began, "failed"), failure=failure))
+
+    def begin(self) -> None:
+        """Write down that it begins, so that a launch which never ends is known."""
+        plan = self.plan
+        append(self.session.folder, BeganLine(plan.block, plan.launch, plan.phase, plan.pair, plan.candidate,
+                                              plan.tests, now()))  # fmt: skip
 
     def start(self) -> Failure | None:
         """One start and all that follows; why the engine did not get ready. What it leaves behind is noted."""
@@ -120,8 +127,7 @@ class Launch:
 
     def measure(self, engine: EngineProcess, facts: StartFacts, test: str) -> bool:
         """Take one test, again where the host disturbed it; every attempt is written down. False: the engine failed."""
-        taken = [step for step in read_journal(self.session.folder).steps
-                 if step.launch == self.plan.launch and step.scenario == test]  # fmt: skip
+        taken = [step for step in self.taken() if step.scenario == test]
         for attempt in range(len(taken), ATTEMPTS):
             self.tell("test", test)
             step = self.attempt(engine, facts, test, attempt)
@@ -196,9 +202,14 @@ class Launch:
         steps = [step for step in read_journal(self.session.folder).steps if step.scenario not in others]
         return search_from(steps, self.candidate.name, spec.loads[test].concurrency)
 
+    def taken(self) -> list[Step]:
+        """What is on disk of this launch, but for what an interruption has cut."""
+        return [step for step in read_journal(self.session.folder).steps
+                if step.launch == self.plan.launch and step.state != "interrupted"]  # fmt: skip
+
     def memory(self, facts: StartFacts) -> dict[str, float | None]:
         """Peaks over all tests of the launch, whichever attempt took them, and what the cache holds."""
-        steps = [step for step in read_journal(self.session.folder).steps if step.launch == self.plan.launch]
+        steps = self.taken()
         peaks = {name: _peak(steps, name) for name in (*PEAKS, "kv_usage_peak")}
         return peaks | {"kv_cache_tokens": facts.kv_cache_tokens, "kv_cache_bytes": facts.kv_cache_bytes,
                         "max_concurrency": facts.max_concurrency}  # fmt: skip

@@ -1,7 +1,7 @@
 """From the steps of a study to its rows, its verdict and its recommendation."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -74,7 +74,7 @@ class Outcome:
 
 def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     """The outcome of a study as far as its journal goes."""
-    rows = tuple(_row(each, journal.steps, spec, journal.foreseen.get(each.name))
+    rows = tuple(_row(_told(each, spec), journal.steps, spec, journal.foreseen.get(each.name))
                  for each in journal.study.candidates)  # fmt: skip
     verdicts = proven(journal, spec.prove) if spec.prove else ()
     of_rounds = () if spec.prove else confirmed(journal, spec)
@@ -105,6 +105,11 @@ def judge(journal: Journal, spec: StudySpec, name: str) -> Outcome:
     )
 
 
+def _told(candidate: Candidate, spec: StudySpec) -> Candidate:
+    """With the model as the spec names it: where it is on a machine is of no use elsewhere."""
+    return replace(candidate, args=replace(candidate.args, model=spec.model))
+
+
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
     """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed."""
     return _best([row for row in outcome.rows[1:] if row.ratio is not None and _may_win(row, spec)], spec)
@@ -117,7 +122,8 @@ def screened_other(outcome: Outcome, spec: StudySpec, best: Row) -> Row | None:
 
 
 def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec, plan: Foreseen | None) -> Row:
-    mine = [step for step in steps if step.candidate == candidate.name and (step.phase != "warm" or is_decisive(step))]
+    mine = [step for step in steps if step.candidate == candidate.name and step.state != "interrupted"
+            and (step.phase != "warm" or is_decisive(step))]  # fmt: skip
     metrics = {test: figures for test in spec.tests if (figures := _over_launches(mine, test))}
     state, cause = _state(mine, spec.loads)
     if plan and plan.rejected and not mine:

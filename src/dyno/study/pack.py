@@ -3,10 +3,12 @@
 import gzip
 import tarfile
 from collections.abc import Collection
+from io import BytesIO
 from pathlib import Path
 
 from dyno.errors import InputError
-from dyno.study.journal import JOURNAL, read_journal
+from dyno.study.journal import JOURNAL
+from dyno.study.portable import portable
 
 SUFFIX = ".tar.gz"
 MOST_RAW_BYTES = 12 << 20  # of raw records; the journal holds all figures, and charts need the newest launches alone
@@ -17,18 +19,21 @@ def pack(
 ) -> tuple[str, ...]:
     """Write the study to one `.tar.gz`, the raw records of its newest launches first as far as `most_raw_bytes` goes.
 
+    Paths of this machine are left out: the model is named as the spec names it (see `portable`).
+
     What a test found in many loads, such as the curve of a search, comes before the records of single requests.
 
     `wanted` are folders or files under raw, where only some are to be kept. Returns what was left out. The same study
     makes the same bytes. InputError when there is no study, or no room.
     """
-    read_journal(folder)
+    texts = portable(folder)
     chosen, left_out = _chosen(folder, most_raw_bytes, wanted)
     try:
         with (file.open("wb") as plain, gzip.GzipFile("", "wb", 6, plain, mtime=0) as zipped,
               tarfile.open(fileobj=zipped, mode="w") as archive):  # fmt: skip
             for path in chosen:
-                archive.add(path, str(path.relative_to(folder)), filter=_without_owner)
+                content = texts.text(path.name, path.read_bytes())
+                archive.addfile(_member(str(path.relative_to(folder)), len(content)), BytesIO(content))
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror}); name another file") from error
     return tuple(str(path.relative_to(folder)) for path in left_out)
@@ -63,7 +68,8 @@ def _chosen(folder: Path, most_raw_bytes: int, wanted: Collection[str] | None) -
     return [folder / JOURNAL, *sorted((folder / "logs").glob("*.log")), *sorted(kept)], left_out
 
 
-def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = member.mtime = 0
-    member.uname = member.gname = ""
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    """Without an owner and a date."""
+    member = tarfile.TarInfo(name)
+    member.size = size
     return member

@@ -94,7 +94,7 @@ class _Clock:
 
     def __init__(self, watch: Watch, confirming: int, journal: Journal) -> None:
         self._watch, self._confirming, self._noted = watch, confirming, journal.notes
-        self.finished = len(journal.steps)  # tests, before this run of the study
+        self.finished = sum(step.state != "interrupted" for step in journal.steps)  # tests, before this run
         self._started = time.monotonic()
         self._launches: list[float] = []
 

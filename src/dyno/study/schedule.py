@@ -138,4 +138,5 @@ def _owed(steps: Sequence[Step], launch: int, tests: tuple[str, ...]) -> tuple[s
     mine = [step for step in steps if step.launch == launch]
     if any(step.state == "failed" for step in mine):
         return ()
-    return tuple(test for test in tests if test not in {step.scenario for step in mine if not step.again})
+    taken = {step.scenario for step in mine if not step.again and step.state != "interrupted"}
+    return tuple(test for test in tests if test not in taken)

@@ -1,6 +1,7 @@
 """Study folders: making one, going on with one, finding the newest, reading what came out."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from dyno.study.journal import (
     BlockLine,
     Journal,
     NoteLine,
+    StepLine,
     StudyLine,
     append,
     drop_torn_line,
@@ -23,7 +25,9 @@ from dyno.study.journal import (
 )
 from dyno.study.outcome import Outcome, judge
 from dyno.study.prepare import Prepared
+from dyno.study.schedule import LaunchPlan
 from dyno.study.spec import StudySpec, parse_spec
+from dyno.study.trial import Step
 from dyno.study.written import SpecFile
 
 STUDIES = Path("studies")
@@ -121,10 +125,13 @@ def check_resumable(
 def enter_block(folder: Path, hardware: Hardware) -> int:
     """The block to measure in.
 
-    The same machine without a reboot goes on in its block; anything else starts a new one with its own baseline.
+    The same machine without a reboot goes on in its block; anything else starts a new one with its own baseline. What
+    an interruption cut is written down first.
     """
     drop_torn_line(folder)
     journal = read_journal(folder)
+    for step in _cut_short(journal):
+        append(folder, StepLine(step))
     machine = machine_id(hardware)
     if journal.blocks and journal.blocks[-1].machine_id == machine:
         return journal.blocks[-1].block
@@ -133,6 +140,14 @@ def enter_block(folder: Path, hardware: Hardware) -> int:
     if block > 1:
         append(folder, NoteLine(f"Block {block} is another machine or another boot: it has its own baseline.", now()))
     return block
+
+
+def _cut_short(journal: Journal) -> Iterator[Step]:
+    """A step for every launch that began and never ended, at the test that did not follow."""
+    for began in journal.unended:
+        plan = LaunchPlan(began.launch, began.block, began.phase, began.pair, began.candidate, began.tests, 0, 0)
+        yield Step(began.block, began.launch, began.phase, began.pair, began.candidate, began.tests[0],
+                   plan.seed(journal.study.spec.seed, began.tests[0]), "interrupted", started_at=began.at)  # fmt: skip
 
 
 def machine_id(hardware: Hardware) -> str:

@@ -8,7 +8,7 @@ from dyno.engine.facts import StartFacts
 from dyno.engine.failures import Failure
 
 Phase = Literal["warm", "screen", "confirm"]
-StepState = Literal["complete", "void", "failed"]
+StepState = Literal["complete", "void", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Step:
     `launch` is the place in the study's order, from 0; launches that only warm stand outside of it, from -1 downwards.
     `pair` numbers the rounds of the confirmation, from 0.
     A `startup` step that failed ends its launch; its `failure` says why. `again` is an attempt at a test that is taken
-    again in the same launch, with other prompts, as the host worked for others meanwhile.
+    again in the same launch, with other prompts, as the host worked for others meanwhile. `interrupted` is a test that
+    had begun when Dyno or the machine went away, and a load of a launch that was cut between its loads; neither counts.
     """
 
     block: int

@@ -11,14 +11,16 @@ from dyno.engine.lock import hold
 from dyno.hardware.probe import gpu_bandwidth
 from dyno.hardware.spec import Hardware
 from dyno.home import locks_folder
-from dyno.model.hf import weights_bytes
+from dyno.model.hf import resolve_model, weights_bytes
+from dyno.model.spec import ModelSpec
 from dyno.study.boots import keep_starts
 from dyno.study.bounds import decode_bounds
 from dyno.study.journal import read_journal
 from dyno.study.launch import Session
 from dyno.study.prepare import Prepared, card_for, model_path
-from dyno.study.progress import Watch
+from dyno.study.progress import Progress, Watch
 from dyno.study.runner import run_study
+from dyno.study.spec import StudySpec
 from dyno.study.store import check_resumable, create_study, enter_block, free_folder, make_folder, spec_of
 
 
@@ -68,10 +70,20 @@ def _run(folder: Path, engines: tuple[Environment, ...], device: str | None, hos
     environment, *others = engines
     block = enter_block(folder, host.hardware)
     journal = read_journal(folder)
-    model = journal.study.model
-    stored = weights_bytes(Path(model.path)) if model.path else None
-    bounds = partial(decode_bounds, model, stored, gpu_bandwidth(device) if device else None)
-    spec = spec_of(journal)
+    model, spec = journal.study.model, spec_of(journal)
+    place = _model_folder(model, spec, watch)
+    bounds = partial(decode_bounds, model, weights_bytes(place), gpu_bandwidth(device) if device else None)
     session = Session(folder, spec, environment, model.vocab_size, block, device, tuple(others), bounds,
                       model_path(spec))  # fmt: skip
-    keep_starts(run_study(session, watch))
+    keep_starts(run_study(session, watch), place)
+
+
+def _model_folder(model: ModelSpec, spec: StudySpec, watch: Watch) -> Path:
+    """Where the model is on this machine, which need not be that of the study's beginning. InputError: nowhere."""
+    here = Path(model_path(spec))
+    if here.is_absolute():
+        return here
+    if model.path and Path(model.path).is_dir():
+        return Path(model.path)
+    found = resolve_model(spec.model, progress=lambda text: watch(Progress("note", "", 0, 0, "", text, 0.0, None)))
+    return Path(found.path or "")

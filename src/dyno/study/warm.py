@@ -51,7 +51,7 @@ def cold(journal: Journal, names: Sequence[str], block: int) -> tuple[Candidate,
     """Of the configurations named, one for each compiled code that was not started in this block."""
     by_name = {candidate.name: candidate for candidate in journal.study.candidates}
     known = {_key(by_name[step.candidate]) for step in journal.steps
-             if step.block == block and step.scenario == "startup"}  # fmt: skip
+             if step.block == block and step.scenario == "startup" and step.state != "interrupted"}  # fmt: skip
     found: dict[object, Candidate] = {}
     for name in names:
         key = _key(by_name[name])
@@ -133,6 +133,7 @@ def _warm_one(session: Session, plan: LaunchPlan, candidate: Candidate, tell: Te
                            session.device_uuid, candidate.timeout_s or session.spec.ready_timeout_s,
                            alone=False)  # fmt: skip
     engines.append(engine)
+    launch.begin()
     tell("launch", plan, candidate.args.changes())
     with engine:
         try:
