@@ -176,9 +176,10 @@ def simulated(run: Run, rates: Rates) -> Figures | None:
     if step_costs is None:
         return None
     setup = run.setup
-    engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, kv_cache.pool(setup).groups[0].tokens,
-                    _blocks_of(setup), rates.front_s, rates.admit_s, rates.prompt_s, rates.turn_s, setup.prefix_caching,
-                    _FRONT_VARIES)  # fmt: skip
+    tokens = kv_cache.pool(setup).groups[0].tokens
+    engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, tokens, _blocks_of(setup),
+                    rates.front_s, rates.admit_s / setup.api_servers, rates.prompt_s, rates.turn_s / setup.api_servers,
+                    setup.prefix_caching, _FRONT_VARIES)  # fmt: skip
     return _figures(run.demand, simulate(run.demand, engine, step_costs))
 
 
