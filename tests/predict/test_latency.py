@@ -51,7 +51,7 @@ def test_a_shared_beginning_shortens_the_wait():
 def test_more_api_servers_take_up_what_comes_together_sooner():
     runs = (run_of(setup(QWEN3_4B, api_server_count=servers), 128, 16, 64, 64) for servers in (1, 4))
     one, four = (predict_latency(run, KNOWN, {}).ttft_ms for run in runs)
-    assert four.p50 < one.p50 - 10
+    assert four.mean < one.mean - 10
 
 
 def test_where_first_tokens_come_in_waves_their_median_is_less_sure():

@@ -83,7 +83,7 @@ def test_an_order_is_right_where_launches_tell_two_apart(scorer, points):
     figures = [("a", 100.0, 102.0), ("a", 101.0, 102.0), ("b", 100.5, 103.0), ("c", 90.0, 95.0), ("d", 80.0, 96.0)]
     (order,) = scorer.orders([off(scorer, point, *each) for each in figures])
     assert (order.pairs, order.right) == (5, 4)
-    assert order.raw == pytest.approx(0.6)
+    assert order.raw == pytest.approx(0.8)
     assert order.tied == pytest.approx(0.94, abs=0.01)
     assert order.reached == pytest.approx(1.0, abs=0.001)
     assert scorer.orders([off(scorer, point, *each) for each in figures[:4]]) == []
