@@ -20,6 +20,7 @@ from dyno.bench.reconcile import agrees
 from dyno.report import dossier
 from dyno.report.claims import claims_table, read_claims
 from dyno.report.dataset import POINTS, STARTS, columns_table, write_dataset
+from dyno.report.dossier import throughput_ratio
 from dyno.report.folder import page_of
 from dyno.report.matrix import compared
 from dyno.study.journal import JOURNAL, read_journal
@@ -29,6 +30,19 @@ from dyno.study.portable import portable
 from dyno.study.store import load_outcome
 
 MOST_RAW_BYTES = 2 << 20
+AUDIT = {
+    **{name: STARTS[name] for name in ("study", "block", "launch", "phase", "config")},
+    "scenario": POINTS["scenario"],
+    "state": "complete, void or interrupted",
+    "agrees": "whether the client's means and vLLM's own are within the rule; empty: there was nothing to compare",
+    "void": POINTS["void"],
+    "throughput_ratio": "output tokens over the time requests were under way: the client's over vLLM's",
+    **{f"reconcile.{latency}_mean_{name}": f"{what}: {how}"
+       for latency, what in {"ttft": "mean time to the first token", "itl": "mean gap between tokens",
+                             "e2el": "mean time of a whole answer", "http": "the same by its web layer"}.items()
+       for name, how in {"ratio": "the client's over vLLM's", "excess_ms": "the client's less vLLM's, ms"}.items()},
+    "reconcile.head_mean_ms": "mean time until the head of an answer, by the client",
+}  # fmt: skip
 MARK = "<!-- {} -->"
 
 
@@ -57,9 +71,7 @@ def opened(records: Path, scratch: Path) -> list[Path]:
     scratch.mkdir()
     studies = []
     for record in sorted(records.glob(f"*{SUFFIX}")):
-        studies.append(study := unpack(Path(shutil.copyfile(record, scratch / record.name))))
-        journal = study / JOURNAL  # of a study that another Dyno packed
-        journal.write_bytes(portable(study).text(JOURNAL, journal.read_bytes()))
+        studies.append(unpack(Path(shutil.copyfile(record, scratch / record.name))))
     return sorted(studies, key=lambda study: read_journal(study).study.created_at)
 
 
@@ -75,6 +87,8 @@ def _shown(outcome: Outcome, paged: bool) -> Iterator[str]:
 def make(folder: Path, scratch: Path) -> None:
     """Everything that follows from the records."""
     studies = opened(folder / "records", scratch)
+    for study in studies:  # one that another Dyno packed may name paths
+        (study / JOURNAL).write_bytes(portable(study).text(JOURNAL, (study / JOURNAL).read_bytes()))
     outcomes = [load_outcome(study) for study in studies]
     write_dataset(studies, folder)
     (folder / "audit.csv").write_text(audit_csv(outcomes))
@@ -97,8 +111,10 @@ def blocks(outcomes: list[Outcome]) -> dict[str, str]:
         made[f"matrix {outcome.study}"] = dossier.seed_matrix(outcome)
         made[f"worth {outcome.study}"] = dossier.worth_table(outcome, outcomes)
         made[f"confirmed {outcome.study}"] = dossier.confirmed_table(outcome)
-        made[f"capacity {outcome.study}"] = dossier.capacity_table(outcome)
-    made |= {"audit": dossier.audit_table(outcomes), "points": columns_table(POINTS), "starts": columns_table(STARTS)}
+        for name, test in (("capacity", "concurrency"), ("sustained", "sustained"), ("soak", "soak")):
+            made[f"{name} {outcome.study}"] = dossier.long_table(outcome, test)
+    made["audit"] = dossier.audit_table(outcomes)
+    made |= {"points": columns_table(POINTS), "starts": columns_table(STARTS), "runs": columns_table(AUDIT)}
     return {name: text for name, text in made.items() if text}
 
 
@@ -113,16 +129,15 @@ def with_block(text: str, name: str, made: str) -> str:
 
 def audit_csv(outcomes: list[Outcome]) -> str:
     """One line a run: its state, the audit's reasons, and the client against vLLM's own metrics."""
-    figures = [f"reconcile.{latency}_mean_{name}" for latency in ("ttft", "itl", "e2el", "http")
-               for name in ("ratio", "excess_ms")] + ["reconcile.head_mean_ms"]  # fmt: skip
+    figures = [name for name in AUDIT if name.startswith("reconcile.")]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["study", "block", "launch", "phase", "config", "scenario", "state", "agrees", "void", *figures])
+    table.writerow(AUDIT)
     for outcome in outcomes:
         for step in outcome.steps:
             if step.figures and step.scenario not in ("startup", "memory"):
                 told = agrees(step.figures)
-                known = [step.figures.get(name) for name in figures]
+                known = [throughput_ratio(step.figures), *(step.figures.get(name) for name in figures)]
                 table.writerow([outcome.study, step.block, step.launch, step.phase, step.candidate, step.scenario,
                                 step.state, "" if told is None else told, "; ".join(step.void),
                                 *("" if value is None else f"{value:.6g}" for value in known)])  # fmt: skip

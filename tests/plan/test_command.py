@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from models import QWEN3_4B
+from models import LLAMA_8B, QWEN3_4B
 
 from dyno.cli.main import run
 
@@ -168,7 +168,9 @@ def test_sizes_that_no_engine_captures_take_no_time(folder, capsys):
     sizes = ["--set", 'compilation_config={"max_cudagraph_capture_size": 1000000000}',
              "--set", "max_num_batched_tokens=1000000000"]  # fmt: skip
     assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", *sizes]) == 1
-    assert "no memory is left for the KV cache" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no memory is left for the KV cache" in said
+    assert "KV cache none, 69.7 TiB are lacking" in " ".join(said.split())
 
 
 def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):
@@ -183,6 +185,33 @@ HARDWARE = {
               "memory_total_bytes": 12227 << 20, "memory_free_bytes": 10200 << 20, "memory_used_bytes": 1500 << 20,
               "display_attached": True}],
 }  # fmt: skip
+
+
+def test_what_one_card_does_not_hold_is_tried_on_several(folder, tmp_path, capsys):
+    large = {**LLAMA_8B, "num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "head_dim": 128,
+             "num_attention_heads": 64}  # fmt: skip
+    words = ["plan", folder(large), "--json", "--set", "max_model_len=4096"]
+    assert run([*words, "--gpu", "A100 80GB"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    fits = [each["name"] for each in plan["candidates"] if not each["rejected"]]
+    assert fits == ["2 cards"]
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps(HARDWARE))
+    assert run([*words, "--hardware", str(file), "--set", "tensor_parallel_size=2"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert "tensor_parallel_size 2: the machine has 1 of these cards" in plan["rejected"]
+    assert all(each["rejected"] for each in plan["candidates"])
+
+
+def test_weights_and_cache_of_the_cpu_engine_count_as_the_hosts_memory(folder, tmp_path, capsys):
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps({**HARDWARE, "gpus": [], "ram_available_bytes": 6 * 10**9}))
+    words = ["plan", folder(QWEN3_4B), "--hardware", str(file), "--set", "VLLM_CPU_KVCACHE_SPACE=2", "--set",
+             "max_model_len=4096", "--limits", "ram=9 GB"]  # fmt: skip
+    assert run(words) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "8.09 GiB of weights and worker are asked for, 5.59 GiB of the host's memory are free" in said
+    assert "limit ram 8.38 GiB" in said
 
 
 def test_a_machine_is_planned_as_doctor_described_it(folder, tmp_path, capsys):

@@ -76,3 +76,17 @@ def test_an_eager_start_says_nothing_of_the_compile_cache():
     eager = replace(drawing(False, LLAMA_8B), eager=True, graphs=False, capture_sizes=())
     boots = [Boot(eager, seen(eager))]
     assert predict_memory(drawing(False), boots, warm=None) == predict_memory(drawing(False), boots, warm=False)
+
+
+@pytest.mark.parametrize("flashinfer", [True, False])
+def test_what_another_start_was_told_holds_for_one_that_was_told_nothing(flashinfer):
+    """Also where what it took does not show it."""
+    boot = Boot(drawing(flashinfer, LLAMA_8B), Facts())
+    unsaid, truth = predict_memory(drawing(None), [boot]), predict_memory(drawing(flashinfer))
+    assert abs(unsaid.device_used_bytes - truth.device_used_bytes) < 40 * MIB
+
+
+def test_a_machine_whose_budget_is_smaller_is_not_taken_for_one_that_compiles():
+    asked, other = drawing(False), drawing(False, LLAMA_8B)
+    memory = predict_memory(asked, [Boot(other, seen(other, kv=60, warm=True))], warm=None)
+    assert abs(memory.kv_cache_bytes + 60 * MIB - predict_memory(asked, warm=True).kv_cache_bytes) < 10 * MIB

@@ -29,11 +29,13 @@ def charts_of(outcome, folder):
     return {chart.title: chart for section in found for chart in section.charts}
 
 
-def test_the_baseline_is_compared_with_what_is_recommended_else_confirmed_else_screened_best(outcome):
-    assert compared(outcome) == ("baseline", "all-cores")
+def test_the_baseline_is_compared_with_the_best_of_either_kind_recommended_else_confirmed_else_screened(outcome):
+    assert compared(outcome) == ("baseline", "all-cores", "fp8-kv")
     unproven = replace(outcome, recommended=None, verdict=None)
-    assert compared(unproven) == ("baseline", "fp8-kv")
-    assert compared(replace(unproven, objective=Objective("ttft_p95"))) == ("baseline", "eager")
+    assert compared(unproven) == ("baseline", "all-cores", "fp8-kv")
+    assert compared(replace(unproven, objective=Objective("ttft_p95"))) == ("baseline", "eager", "fp8-kv")
+    confirmed = replace(unproven, confirmed=(replace(outcome.verdict, candidate="eager"),))
+    assert compared(confirmed) == ("baseline", "eager", "fp8-kv")
     assert compared(replace(outcome, rows=outcome.rows[:1])) == ("baseline",)
 
 

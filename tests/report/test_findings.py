@@ -38,6 +38,12 @@ def test_of_equal_notes_the_worst_is_told_and_in_how_many_launches(outcome):
     assert note_lines(replace(outcome, notes=notes)) == (worst, notes[3])
 
 
+def test_notes_that_differ_in_numbers_alone_are_told_once(outcome):
+    again = tuple(f"Went on after an interruption, {tests} tests finished." for tests in (9, 41, 120))
+    assert note_lines(replace(outcome, notes=again)) == (f"{again[0]} The same with 41, 120.",)
+    assert note_lines(replace(outcome, notes=again[:1] * 2)) == again[:1]
+
+
 def test_the_longer_tests_have_tables_of_their_own(outcome, tmp_path):
     made = tables(keep(tmp_path, outcome))
     assert made.keys() == {"throughput", "concurrency", "sustained", "soak"}
@@ -69,8 +75,10 @@ def test_the_ladder_has_a_column_a_length(outcome):
     row = replace(outcome.rows[0], metrics={"context": figures})
     table = tables(replace(outcome, rows=(row,)))["context"]
     assert table.headers == ("Candidate", "Figure", "2K", "8K")
-    assert table.rows == (("baseline", "TTFT ms", "50", "200"), ("baseline", "TPOT ms", "8", "-"),
-                          ("baseline", "KV use", "0.4%", "-"))  # fmt: skip
+    latencies = (("baseline", "TTFT ms", "50", "200"), ("baseline", "TPOT ms", "8", "-"))
+    assert table.rows == latencies  # KV use was not seen at every length
+    row = replace(row, metrics={"context": figures | {"8192.kv_usage": 0.016}})
+    assert tables(replace(outcome, rows=(row,)))["context"].rows == (*latencies, ("baseline", "KV use", "0.4%", "1.6%"))
 
 
 def test_a_criterion_that_nobody_measured_says_so_in_the_decision():

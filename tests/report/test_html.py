@@ -13,6 +13,7 @@ from dyno.report.figures import charts
 from dyno.report.folder import LOG_TAIL_LINES, log_tails, write_report
 from dyno.report.html import render_html
 from dyno.report.matrix import matrix_table
+from dyno.report.tables import limits_table
 from dyno.report.wording import verdict_sentence
 from dyno.study.outcome import judge
 from dyno.workload import Objective
@@ -85,10 +86,18 @@ def test_the_first_screen_is_verdict_command_and_matrix(page, outcome):
 
 def test_limits_and_states_are_coloured_and_said(outcome):
     html = render_html(outcome, {})
-    for style, words in (("missed", "missed: ttft_p95 2,310 ms"), ("kept", "kept: ram 3.1 GiB"),
+    for style, words in (("missed", "missed: ttft_p95 2,310 ms"), ("kept", "kept"),
                          ("failed", "failed: KV cache too small"), ("recommended", "recommended"),
                          ("untested", "accuracy not tested")):  # fmt: skip
         assert f'<span class="badge {style}">{words}</span>' in html
+
+
+def test_what_was_measured_of_every_limit_stands_below_the_matrix(outcome):
+    made = limits_table(outcome)
+    assert made.headers == ("Candidate", "ttft_p95, at most 2,000 ms", "ram, at most 4 GiB")
+    assert made.rows[0] == ("baseline", "992 ms", "3.1 GiB")
+    assert made.title in render_html(outcome, {})
+    assert limits_table(replace(outcome, rows=())).rows == ()
 
 
 def test_failures_come_with_cause_remedy_and_log(outcome, page):

@@ -42,6 +42,15 @@ def test_launches_that_chose_a_candidate_do_not_prove_it():
     assert made.verdict.ratio == pytest.approx(1.3, rel=0.02)
 
 
+def test_where_every_candidate_may_change_the_output_the_best_of_them_is_confirmed_and_the_baseline_stays():
+    made, spec = journal(SCREEN, altering=("eager", "fast"))
+    assert screened_best(judge(made, spec, "s"), spec).candidate.name == "fast"
+    told = outcome(SCREEN + six(130), altering=("eager", "fast"), confirm=("fast", 6))
+    assert (told.verdict.answer, told.recommended.candidate.name) == ("better", "baseline")
+    assert told.recommended.why.endswith("fast, is better, but may change the output.")
+    assert told.also_fast.why.startswith("It is faster")
+
+
 def test_a_failed_candidate_is_a_row_with_its_cause():
     row = outcome([*whole(0, "baseline"), failed(1, "eager")]).rows[1]
     assert (row.state, row.cause) == ("failed", "KV cache too small")

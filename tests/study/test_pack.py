@@ -44,6 +44,14 @@ def test_a_packed_study_names_no_path_of_the_machine_it_was_made_on(tmp_path):
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
 
 
+def test_the_folder_of_what_was_compiled_elsewhere_is_told_as_dynos(tmp_path):
+    create_study(tmp_path / "study", prepared(journal([])[0]), HARDWARE)
+    log = b"saved in /opt/x/home/cache/vllm/torch_compile_cache/f3f0 or /a/cachet"
+    told = portable(tmp_path / "study").text("000.log", log)
+    assert told == b"saved in $DYNO_HOME/cache/vllm/torch_compile_cache/f3f0 or /a/cachet"
+    assert portable(tmp_path / "study").text("000.log", told) == told
+
+
 def test_records_are_packed_as_they_are(tmp_path):
     study = tmp_path / "study"
     create_study(study, prepared(journal([])[0]), HARDWARE)

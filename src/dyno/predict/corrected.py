@@ -6,7 +6,7 @@ What neither the setup nor a boot says, whose sampler draws tokens, is judged by
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from math import exp, hypot, log, pi, sqrt
 from statistics import fmean
 
@@ -30,11 +30,23 @@ from dyno.predict.weights import weights_bytes
 
 _SAME_MODEL = 8 * MIB  # between starts of one model: vLLM says GiB to two decimals
 _GRAPHS_APART, _GRAPHS_SHARED = 0.06, 0.1  # of the logarithm, between models of one machine, and between machines
-_RARE, _FAR = 0.05, 400 * MIB  # how seldom a machine is unlike all that were measured, and how far off it may be then
+_RARE = 0.05  # how seldom a machine is unlike all that were measured
 _FLASHINFER = 0.35  # how likely its sampler is where nothing is said: the default, but it has to be built first
 _FAIR = 0.1  # share of a world that is taken seriously
 _SAID = log(30)  # odds that what one start was told holds for another
 _CLEAR = log(20)  # odds from which a boot is believed
+
+
+@dataclass(frozen=True, slots=True)
+class _Machines:
+    """How far machines lie from those that were measured: where they are alike, where not, and as a term has it."""
+
+    alike: float
+    far: float
+    expected: float = 0.0
+
+
+_OTHER, _KEPT = _Machines(3 * MIB, 150 * MIB), _Machines(16 * MIB, 400 * MIB)
 
 
 def terms(setup: Setup, boots: Sequence[Boot] = (), *, cold: bool = True, measured: Constants = HOPPER) -> Terms:
@@ -65,10 +77,15 @@ def _corrected_terms(setup: Setup, seen: Sequence[Boot], cold: bool, measured: C
     return replace(
         prior,
         weights=_weights(setup, prior.weights, seen),
-        other=_corrected(setup, prior.other, known.machine_off, other),
+        other=_corrected(setup, prior.other, _known_machines(_OTHER, known), other),
         graphs=_graphs(prior.graphs, seen, measured),
-        kept=_corrected(setup, prior.kept, known.machine_off, kept),
+        kept=_corrected(setup, prior.kept, _known_machines(_KEPT, known), kept),
     )
+
+
+def _known_machines(machines: _Machines, known: Constants) -> _Machines:
+    """Where such a card was not measured, machines lie farther off."""
+    return replace(machines, alike=max(machines.alike, known.machine_off), expected=known.machine_off)
 
 
 def _flashinfer_share(seen: Sequence[Boot], release: Release, measured: Constants) -> float:
@@ -86,7 +103,7 @@ def _flashinfer_share(seen: Sequence[Boot], release: Release, measured: Constant
 def _likelihood(boot: Boot, measured: Constants) -> float:
     known = known_constants(boot.setup, measured)
     found = kept_off(boot, measured)
-    return 1.0 if found is None else _density(found, hypot(known.machine_off, known.kept_off))
+    return 1.0 if found is None else _density(found, _known_machines(_KEPT, known), known.kept_off)
 
 
 def _cold_odds(boot: Boot, measured: Constants) -> float:
@@ -94,14 +111,15 @@ def _cold_odds(boot: Boot, measured: Constants) -> float:
     if (offs := other_offs(boot, measured)) is None:
         return 0.0
     known = known_constants(boot.setup, measured)
-    apart = hypot(known.machine_off, known.other_off, activation_spread(boot.setup))
-    cold, warm = (_density(off, apart) for off in offs)
+    apart, machines = hypot(known.other_off, activation_spread(boot.setup)), _known_machines(_OTHER, known)
+    cold, warm = (_density(off, machines, apart) for off in offs)
     return log(cold / warm)
 
 
-def _density(off: float, spread: float) -> float:
-    """How likely it is to be so far off, up to a factor; seldom it is far."""
-    return (1 - _RARE) * _normal(off, spread) + _RARE * _normal(off, hypot(spread, _FAR))
+def _density(off: float, machines: _Machines, apart: float) -> float:
+    """How likely it is that a boot is so far off, up to a factor; `apart` is how far models lie apart."""
+    alike, far = (_normal(off, hypot(spread, apart)) for spread in (machines.alike, machines.far))
+    return (1 - _RARE) * alike + _RARE * far
 
 
 def _normal(off: float, spread: float) -> float:
@@ -162,7 +180,7 @@ def _graphs(prior: Term, boots: Sequence[Boot], measured: Constants) -> Term:
 
 
 def _corrected(
-    setup: Setup, prior: Term, machine_off: float, boots: Sequence[tuple[Boot, float | None, float]]
+    setup: Setup, prior: Term, machines: _Machines, boots: Sequence[tuple[Boot, float | None, float]]
 ) -> Term:
     """A term from how far it was off in each boot, None where a boot does not tell, and how far models lie apart.
 
@@ -176,18 +194,18 @@ def _corrected(
     if not told:
         return prior
     known = sum(1 / apart**2 for _, apart in told)
-    machine = _shared(sum(off / apart**2 for off, apart in told) / known, 1 / known, machine_off)
-    of_models = sqrt(max(0.0, prior.spread**2 - machine_off**2))
+    machine = _shared(sum(off / apart**2 for off, apart in told) / known, 1 / known, machines)
+    of_models = sqrt(max(0.0, prior.spread**2 - machines.expected**2))
     return Term(prior.nbytes + machine.nbytes, hypot(machine.spread, of_models))
 
 
-def _shared(off: float, variance: float, machine_off: float) -> Term:
+def _shared(off: float, variance: float, machines: _Machines) -> Term:
     """What of an offset is the machine's: a small one is shared with the scatter of models, a large one believed.
 
     Machines are alike but for a few, whose offset may be anything.
     """
     kinds = []
-    for share, spread in ((1 - _RARE, machine_off), (_RARE, hypot(machine_off, _FAR))):
+    for share, spread in ((1 - _RARE, machines.alike), (_RARE, machines.far)):
         apart = sqrt(spread**2 + variance)
         believed = (spread / apart) ** 2
         kinds.append((share * _normal(off, apart), Term(off * believed, sqrt(variance * believed))))

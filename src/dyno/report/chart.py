@@ -12,8 +12,8 @@ from dyno.report.evidence import Line, Series, means
 # They read well on a light and on a dark page and differ for the colour-blind, who have symbols and dashes too;
 # texts take their colour from the page.
 GREY, BLUE, ORANGE, GREEN = "#8a94a6", "#2f7de1", "#d9730d", "#1f9e77"
-SIDES = (ORANGE, BLUE)  # the baseline, and what it is compared with
-WIDTHS = {ORANGE: 4, BLUE: 2}  # the baseline is drawn first, and seen beneath a line that is equal
+SIDES = (ORANGE, BLUE, GREEN)  # the baseline, and what it is compared with
+WIDTHS = {ORANGE: 4, BLUE: 2, GREEN: 2}  # the baseline is drawn first, and seen beneath a line that is equal
 
 # A line of more points is drawn as means of neighbours, a distribution at as many equal steps: the rule of the page.
 MOST_POINTS, CDF_STEPS = 400, 200

@@ -4,7 +4,7 @@ Everything is derived from the studies' journals; the same studies make the same
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -12,7 +12,7 @@ from dyno.bench.reconcile import agrees, difference
 from dyno.report.findings import audit_sentence
 from dyno.report.markdown import markdown_table
 from dyno.report.matrix import NOTHING, figure, number, state_text
-from dyno.report.tables import Cells, tables
+from dyno.report.tables import Cells, Table, tables, without_empty
 from dyno.report.workloads import all_tables
 from dyno.study.outcome import Outcome, Row
 from dyno.study.pairs import mean_figure
@@ -57,7 +57,11 @@ def seed_matrix(outcome: Outcome) -> str:
     headers = ("Config", "1: ready s", "2: TTFT ms", "3: tok/s", *(f"4: TTFT ms at {length // 1024}K"
                for length in lengths), "4: tok/s at the longest", "5: repeated prefix ms, hits",
                "6: card GiB", "6: KV tokens", "vs baseline", "State")  # fmt: skip
-    return markdown_table(headers, [_tests(row, outcome, lengths) for row in outcome.rows], (headers[0], headers[-1]))
+    made = Table(
+        "", "", headers, tuple(_tests(row, outcome, lengths) for row in outcome.rows), headers[:: len(headers) - 1]
+    )
+    made = without_empty(made)
+    return markdown_table(made.headers, made.rows, made.words)
 
 
 def _tests(row: Row, outcome: Outcome, lengths: Sequence[int]) -> Cells:
@@ -74,9 +78,9 @@ def _tests(row: Row, outcome: Outcome, lengths: Sequence[int]) -> Cells:
             f"x{row.ratio:.3f}" if row.ratio else NOTHING, state_text(row, outcome))  # fmt: skip
 
 
-def capacity_table(outcome: Outcome) -> str:
-    """Latency percentiles, the largest concurrency within the limits and the use of the KV cache."""
-    made = tables(outcome).get("concurrency")
+def long_table(outcome: Outcome, test: str) -> str:
+    """The table of a test that takes long, `concurrency`, `sustained` or `soak`; "" where it was not taken."""
+    made = tables(outcome).get(test)
     return "" if made is None else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
 
 
@@ -104,7 +108,7 @@ def worth_table(outcome: Outcome, outcomes: Sequence[Outcome] = ()) -> str:
         rows.append((row.candidate.name, row.candidate.against or BASELINE, *map(_worth_cell, found),
                      counts[0] + cold if counts else state_text(row, outcome),
                      "may change" if row.candidate.alters_output else "unchanged"))  # fmt: skip
-    return markdown_table(headers, rows, ("Change", "Against", "Launches", "Output"))
+    return markdown_table(headers, rows, ("Change", "Against", "Launches", "Output")) if rows else ""
 
 
 def _compiled(name: str, outcome: Outcome) -> bool:
@@ -165,7 +169,8 @@ def _figures(steps: Sequence[Step], outcome: Outcome, tests: Sequence[str]) -> l
 def audit_table(outcomes: Sequence[Outcome]) -> str:
     """How the client's latencies stand to vLLM's own over the same requests, and what the audit says, by test."""
     headers = ("Study", "Test", "Runs", "Void", "Compared", "Agree", "Worst TTFT mean, client less server ms",
-               "of it before vLLM's clock starts", "after it stops", "Worst ITL mean, client over server")  # fmt: skip
+               "of it before vLLM's clock starts", "after it stops", "Worst ITL mean, client over server",
+               "Worst throughput")  # fmt: skip
     rows = [_audited(outcome, test) for outcome in outcomes for test in _tests_of(outcome)]
     told = "\n".join(f"- {outcome.study}: {audit_sentence(outcome)}" for outcome in outcomes)
     return f"{markdown_table(headers, rows, headers[:2])}\n\n{told}"
@@ -182,10 +187,24 @@ def _audited(outcome: Outcome, test: str) -> Cells:
     told = [answer for step in valid if (answer := agrees(step.figures)) is not None]
     firsts = [first_token(step.figures) for step in valid]
     first = max(firsts, key=lambda parts: abs(parts[0] or 0), default=(None, None, None))
-    ratio = [value for step in valid if (value := step.figures.get("reconcile.itl_mean_ratio")) is not None]
-    worst = max(ratio, key=lambda value: abs(value - 1), default=None)
+    gaps = _farthest(step.figures.get("reconcile.itl_mean_ratio") for step in valid)
+    rates = _farthest(throughput_ratio(step.figures) for step in valid)
     return (outcome.study, test, str(len(steps)), str(sum(step.state == "void" for step in steps)), str(len(told)),
-            str(sum(told)), *map(number, first), NOTHING if worst is None else f"{worst:.4f}")  # fmt: skip
+            str(sum(told)), *map(number, first), gaps, rates)  # fmt: skip
+
+
+def _farthest(ratios: Iterable[float | None]) -> str:
+    known = [ratio for ratio in ratios if ratio is not None]
+    return f"{max(known, key=lambda ratio: abs(ratio - 1)):.4f}" if known else NOTHING
+
+
+def throughput_ratio(figures: Mapping[str, float | None]) -> float | None:
+    """Output tokens over the time that requests were under way: by the client's clock, over that by vLLM's.
+
+    The tokens are the same, as a run is void where the two count differently.
+    """
+    ratio = figures.get("reconcile.e2el_mean_ratio")
+    return 1 / ratio if ratio else None
 
 
 def first_token(figures: Mapping[str, float | None]) -> tuple[float | None, float | None, float | None]:

@@ -89,7 +89,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The baseline's side first, then that of what was recommended or confirmed; and what could not be read."""
+    """The baseline's side first, then those of what it is compared with; and what could not be read."""
 
     sides: tuple[Side, ...] = ()
     missing: tuple[str, ...] = ()
@@ -102,13 +102,15 @@ def read_evidence(folder: Path, outcome: Outcome) -> Evidence:
     if not (folder / "raw").is_dir():
         return Evidence(missing=(_NO_RAW,))
     reader = _Reader(folder)
-    sides = tuple(_side(reader, outcome, name) for name in compared(outcome))
-    return Evidence(sides, tuple(reader.missing))
+    sides = (_side(reader, outcome, name) for name in compared(outcome))
+    kept = tuple(side for side in sides if side != Side(side.name))
+    return Evidence(kept, (*reader.absent_told(), *reader.missing))
 
 
 def _side(reader: "_Reader", outcome: Outcome, name: str) -> Side:
     mine = [step for step in outcome.steps if step.candidate == name and step.state == "complete" and step.raw]
-    loads = reader.here(name, [step for step in mine if step.scenario == "throughput"])
+    loads = [step for step in mine if step.scenario == "throughput"]
+    loads = reader.here(name, loads)
     loads = [step for step in loads if step.phase == "confirm"] or loads
     newest = {step.scenario: step for step in mine}
     return Side(name, reader.timeline(loads[-1]) if loads else None, len(loads), reader.latencies(loads),
@@ -128,14 +130,20 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.missing: list[str] = []
+        self._absent: list[str] = []
 
     def here(self, name: str, steps: Sequence[Step]) -> list[Step]:
         """Those of the steps whose raw records came along; a study that was packed may have left some behind."""
         found = [step for step in steps if (self._folder / step.raw[0]).parent.is_dir()]
         if len(found) < len(steps):
-            self.missing.append(f"Raw records of {len(steps) - len(found)} of {name}'s {len(steps)} launches are not "
-                                "in this folder; its charts are of the others.")  # fmt: skip
+            self._absent.append(f"{len(steps) - len(found)} of {name}'s {len(steps)} launches")
         return found
+
+    def absent_told(self) -> tuple[str, ...]:
+        """Whose records stayed behind, in one sentence where there are any."""
+        whose = ", ".join(self._absent)
+        told = f"Raw records of {whose} are not in this folder; distributions and lines over time are of the others."
+        return (told,) if whose else ()
 
     def timeline(self, step: Step | None) -> Timeline | None:
         """The load of the test's own name over time."""

@@ -34,13 +34,20 @@ def void_lines(outcome: Outcome) -> tuple[str, ...]:
 
 
 def note_lines(outcome: Outcome) -> tuple[str, ...]:
-    """What was noted; of the same thing in several launches the worst, and in how many."""
+    """What was noted, the same thing once: of several launches the worst, and in how many; else with the numbers."""
     found: dict[str, list[tuple[float, str]]] = {}
     for note in outcome.notes:
         same = _OF_LAUNCH.match(note)
-        found.setdefault(same[1] if same else note, []).append((float(same[2]) if same else 0.0, note))
-    return tuple(max(where)[1] + (f" The same, and less, in {len(where) - 1} other launches." if len(where) > 1 else "")
-                 for where in found.values())  # fmt: skip
+        kind = same[1] if same else _NUMBER.sub("", note)
+        found.setdefault(kind, []).append((float(same[2]) if same else 0.0, note))
+    return tuple(map(_note, found.values()))
+
+
+def _note(same: Sequence[tuple[float, str]]) -> str:
+    if len(same) == 1 or _OF_LAUNCH.match(same[0][1]):
+        return max(same)[1] + (f" The same, and less, in {len(same) - 1} other launches." if len(same) > 1 else "")
+    first, *numbers = dict.fromkeys(number[0] if (number := _NUMBER.search(note)) else "" for _, note in same)
+    return same[0][1] + (f" The same with {', '.join(numbers)}." if first and numbers else "")
 
 
 # A note of a launch: what it is about, and by how much.

@@ -53,6 +53,7 @@ def render_html(outcome: Outcome, logs: Mapping[str, str], evidence: Evidence | 
         sections=sections(outcome, evidence),
         thinning=THINNING,
         launches=launches_table(outcome),
+        limits=tables.limits_table(outcome),
         facts=list(_start_facts(outcome)),
         fact_headers=("Configuration", *_FACTS),
         failures=[(step, _tail(step, logs)) for step in wording.failures(outcome)],

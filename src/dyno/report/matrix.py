@@ -102,14 +102,20 @@ def stays(outcome: Outcome) -> bool:
 
 
 def compared(outcome: Outcome) -> tuple[str, ...]:
-    """The baseline, and beside it what is recommended, else what was confirmed, else what screened best."""
-    names = [row.candidate.name for row in outcome.rows]
-    best = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
-                  reverse=outcome.objective.higher_is_better)  # fmt: skip
-    others = [outcome.recommended.candidate.name if outcome.recommended else "",
-              outcome.verdict.candidate if outcome.verdict else "", *(row.candidate.name for row in best)]  # fmt: skip
-    other = next((name for name in others if name in names[1:]), None)
-    return (*names[:1], *([other] if other else ()))
+    """The baseline, the best that leaves the output unchanged and the best that may change it, as far as there are.
+
+    The best of either kind is what is recommended, else what was confirmed, else what screened best.
+    """
+    changes = {row.candidate.name: row.candidate.alters_output for row in outcome.rows[1:]}
+    screened = sorted((row for row in outcome.rows[1:] if row.ratio), key=lambda row: row.ratio or 0,
+                      reverse=outcome.objective.higher_is_better)  # fmt: skip
+    told = [outcome.recommended.candidate.name] if outcome.recommended else []
+    told += [verdict.candidate for verdict in (outcome.verdict, *outcome.confirmed) if verdict]
+    best: dict[bool, str] = {}
+    for name in (*told, *(row.candidate.name for row in screened)):
+        if name in changes:
+            best.setdefault(changes[name], name)
+    return (*(row.candidate.name for row in outcome.rows[:1]), *(best[kind] for kind in sorted(best)))
 
 
 def limits_text(row: Row) -> str:

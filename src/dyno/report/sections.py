@@ -56,5 +56,5 @@ def _of_test(table: Table | None, drawn: tuple[Chart, ...]) -> Section:
 
 
 def _whose(sides: tuple[Side, ...]) -> str:
-    names = " and ".join(side.name for side in sides)
-    return f"Of {names}." if len(sides) > 1 else ""
+    *first, last = (side.name for side in sides) if sides else ("",)
+    return f"Of {', '.join(first)} and {last}." if first else ""

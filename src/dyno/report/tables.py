@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
 
-from dyno.report.matrix import NOTHING, compared, number
+from dyno.report.matrix import NOTHING, bound_text, compared, in_unit, number
 from dyno.report.wording import within_text
 from dyno.study.outcome import Outcome, Row
 from dyno.units import format_bytes, format_seconds
@@ -45,11 +45,11 @@ def tables(outcome: Outcome) -> dict[str, Table]:
     """Tables by the test they are of, only those that hold something."""
     made = {"throughput": _throughput(outcome), "concurrency": _concurrency(outcome), "context": _context(outcome),
             "sustained": _sustained(outcome), "soak": _soak(outcome)}  # fmt: skip
-    return {test: _without_empty(table) for test, table in made.items() if table.rows}
+    return {test: without_empty(table) for test, table in made.items() if table.rows}
 
 
-def _without_empty(table: Table) -> Table:
-    """Without columns that no row has anything in."""
+def without_empty(table: Table) -> Table:
+    """The table without columns that no row has anything in."""
     kept = [place for place, cells in enumerate(zip(*table.rows, strict=True)) if {*cells} - {NOTHING}]
     rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
     return replace(table, headers=tuple(table.headers[place] for place in kept), rows=rows)
@@ -113,16 +113,25 @@ def _concurrency(outcome: Outcome) -> Table:
 def _context(outcome: Outcome) -> Table:
     taken = _taken(outcome, "context")
     lengths = sorted({int(name.partition(".")[0]) for _, figures in taken for name in figures if name[0].isdigit()})
-    shown = {
-        "TTFT ms": ("ttft_ms", number),
-        "TPOT ms": ("tpot_ms", number),
-        "KV use": ("kv_usage", lambda value: _share(value or None)),
-    }
+    shown = {"TTFT ms": ("ttft_ms", number), "TPOT ms": ("tpot_ms", number)}
+    if all(figures.get(f"{length}.kv_usage") for _, figures in taken for length in lengths):  # 0: read at other moments
+        shown["KV use"] = ("kv_usage", _share)
     rows = [(row.candidate.name, label, *(show(figures.get(f"{length}.{name}")) for length in lengths))
             for row, figures in taken for label, (name, show) in shown.items()]  # fmt: skip
     headers = ("Candidate", "Figure", *(f"{length / 1024:.3g}K" for length in lengths))
-    return Table("How long a prompt", "By tokens in a prompt, one request at a time, the middle of three; KV use is "
-                 "the highest share of the cache.", headers, tuple(rows), headers[:2])  # fmt: skip
+    usage = "; KV use is the highest share of the cache" * ("KV use" in shown)
+    return Table("How long a prompt", f"By tokens in a prompt, one request at a time, the middle of three{usage}.",
+                 headers, tuple(rows), headers[:2])  # fmt: skip
+
+
+def limits_table(outcome: Outcome) -> Table:
+    """What was measured of every limit, for each configuration that has all its figures."""
+    checks = outcome.rows[0].checks if outcome.rows else ()
+    headers = ("Candidate", *(f"{check.limit.name}, {bound_text(check.limit)}" for check in checks))
+    told = [row for row in outcome.rows if checks and row.state == "complete"]
+    rows = [(row.candidate.name, *(NOTHING if check.value is None else in_unit(check.limit.name, check.value)
+                                   for check in row.checks)) for row in told]  # fmt: skip
+    return Table("Measured against the limits", "Of several workloads the worst.", headers, tuple(rows))
 
 
 def _sustained(outcome: Outcome) -> Table:

@@ -17,11 +17,16 @@ def verdict_sentence(outcome: Outcome) -> str:
         return "One configuration was measured; it was compared with nothing."
     if verdict is None:
         return "No verdict: no candidate was confirmed against the baseline."
-    altering = {row.candidate.name for row in outcome.rows if row.candidate.alters_output}
-    means = [each for each in outcome.confirmed if each.metric == outcome.objective.name]
-    if len(means) < 2:
-        return " ".join(_sentence(each) for each in outcome.verdicts or (verdict,))
-    return " ".join(_sentence(each) + " Its accuracy was not tested." * (each.candidate in altering) for each in means)
+    told = answered(outcome)
+    several = {each.candidate for each in told if len({each.candidate for each in told}) > 1}
+    altering = {row.candidate.name for row in outcome.rows if row.candidate.alters_output} & several
+    return " ".join(_sentence(each) + " Its accuracy was not tested." * (each.candidate in altering) for each in told)
+
+
+def answered(outcome: Outcome) -> tuple[Comparison, ...]:
+    """The verdicts of the headline."""
+    means = tuple(each for each in outcome.confirmed if each.metric == outcome.objective.name)
+    return (means if len(means) > 1 else outcome.verdicts) or tuple(filter(None, (outcome.verdict,)))
 
 
 def _sentence(verdict: Comparison) -> str:

@@ -21,7 +21,7 @@ def _confirmed(outcome: Outcome) -> Table:
     rows = [(each.candidate, "accuracy not tested" if each.candidate in altering else "unchanged", _load(each),
              *ratio_cells(each), str(each.launches), each.answer)
             for each in outcome.confirmed] if len(outcome.confirmed) > 1 else []  # fmt: skip
-    every = f" `{ALL}` is the geometric mean over them." if len(outcome.loads) > 1 else ""
+    every = f' "{ALL}" is the geometric mean over them.' if len(outcome.loads) > 1 else ""
     caption = ("Ratios to the baseline of the same rounds, in which all of them were launched in turn; intervals are "
                "as wide as it takes for all ratios of a kind to hold together." + every)  # fmt: skip
     return Table("Confirmed", caption, ("Candidate", "Output", "Workload", "Ratio", "Interval", "Launches", "Answer"),

@@ -111,8 +111,12 @@ def _told(candidate: Candidate, spec: StudySpec) -> Candidate:
 
 
 def screened_best(outcome: Outcome, spec: StudySpec) -> Row | None:
-    """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed."""
-    return _best([row for row in outcome.rows[1:] if row.ratio is not None and _may_win(row, spec)], spec)
+    """The candidate that screening ranks first among those that may be recommended; it is what gets confirmed.
+
+    Where there is none, the first of those that may change the output: that it is faster is worth knowing.
+    """
+    ranked = [row for row in outcome.rows[1:] if row.ratio is not None and _keeps_limits(row)]
+    return _best([row for row in ranked if _may_win(row, spec)] or ranked, spec)
 
 
 def screened_other(outcome: Outcome, spec: StudySpec, best: Row) -> Row | None:
@@ -252,7 +256,9 @@ def _why_baseline(rows: Sequence[Row], verdict: Comparison | None) -> str:
         return "It is the only configuration that was measured."
     if verdict is None:
         return "Nothing else was proven better: no candidate was confirmed against it."
-    tested = {"worse": "is worse", "equivalent": "is equivalent", "better": "does not keep the limits",
+    tried = next(row for row in rows if row.candidate.name == verdict.candidate)
+    why_not = "is better, but may change the output" if _keeps_limits(tried) else "does not keep the limits"
+    tested = {"worse": "is worse", "equivalent": "is equivalent", "better": why_not,
               "inconclusive": "was not shown to be better"}[verdict.answer]  # fmt: skip
     return f"The best candidate of the screening, {verdict.candidate}, {tested}."
 

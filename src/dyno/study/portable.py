@@ -14,6 +14,10 @@ from dyno.study.journal import JOURNAL, Journal, read_journal
 TEXTS = (JOURNAL, ".log", ".json")  # endings of files that may name paths
 
 
+# What engines compile lies in Dyno's own folder; of a study from elsewhere nobody here knows where that was.
+_CACHE = (re.compile(rb"(?<![\w.~$-])(?:/[\w.+-]+)+/cache/vllm(?![\w.-])"), b"$DYNO_HOME/cache/vllm")
+
+
 def portable(folder: Path) -> "Portable":
     """What makes the files of a study portable. InputError when the folder holds no readable study."""
     return Portable(_names(read_journal(folder), folder))
@@ -23,9 +27,10 @@ class Portable:
     """Rewrites the text files of a study. Doing it again changes nothing."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        longest = sorted(names, key=len, reverse=True)
-        self._names = [(re.compile(rf"(?<![\w./~-]){re.escape(path)}(?![\w-]|\.\w)".encode()), names[path].encode())
-                       for path in longest]  # fmt: skip
+        whole = r"(?<![\w./~-]){}(?![\w-]|\.\w)"
+        longest = [(re.compile(whole.format(re.escape(path)).encode()), names[path].encode())
+                   for path in sorted(names, key=len, reverse=True)]  # fmt: skip
+        self._names = (_CACHE, *longest)
 
     def text(self, name: str, content: bytes) -> bytes:
         """The content of a file of this name."""

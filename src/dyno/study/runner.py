@@ -148,7 +148,7 @@ def _decide(session: Session, journal: Journal, clock: _Clock) -> Journal:
         return journal
     best = screened_best(outcome, session.spec)
     if best is None:
-        clock.note(session.folder, "Nothing to confirm: no candidate may be recommended by what screening measured.")
+        clock.note(session.folder, "Nothing to confirm: no candidate keeps the limits by what screening measured.")
         return journal
     other = screened_other(outcome, session.spec, best)
     also = other.candidate.name if other else None
