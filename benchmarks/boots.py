@@ -83,7 +83,7 @@ def start(boot: dict, engine: Environment, card: Gpu | None, folder: Path) -> di
         "env": boot.get("env", {}),
         "facts": {name: getattr(facts, name) for name in FACTS} if facts else {},
         "points": [],
-        "compiled": bool(re.search(r"Compiling a graph for", text)),
+        "compiled": "Compiling a graph for" in text and "Directly load AOT compilation" not in text,
         "used_before_bytes": before,
         "ready_s": facts.ready_s if facts else None,
         "max_model_len": facts.max_model_len if facts else None,

@@ -65,7 +65,8 @@ class Start:
         """Whether what it took is another with another sampler, and with the compile cache filled."""
         made = [predict_memory(replace(self.boot.setup, flashinfer_sampler=drawn)) for drawn in (True, False)]
         sampler = abs(made[0].device_used_bytes - made[1].device_used_bytes)
-        return sampler > APART_MIB * MIB, made[0].warm_kv_cache_bytes - made[0].kv_cache_bytes > APART_MIB * MIB
+        told = self.boot.facts.device_used_bytes is not None and sampler > APART_MIB * MIB
+        return told, made[0].warm_kv_cache_bytes - made[0].kv_cache_bytes > APART_MIB * MIB
 
     @property
     def configuration(self) -> tuple[object, ...]:
@@ -175,8 +176,10 @@ def alike(seen: Start, test: Start) -> bool:
     return sampler and (test.boot.setup.eager or (cache and seen.compiled == test.compiled))
 
 
-def off(test: Start, by: Callable[[Start, Memory], float], first: Memory, after: list[Memory]) -> Off:
-    """Before, and the worst of those after."""
+def off(test: Start, by: Callable[[Start, Memory], float | None], first: Memory, after: list[Memory]) -> Off | None:
+    """Before, and the worst of those after; None where the start does not tell."""
+    if by(test, first) is None:
+        return None
     return Off(by(test, first), max((by(test, each) for each in after), key=abs, default=None))
 
 
@@ -184,9 +187,10 @@ def kv_off(test: Start, memory: Memory) -> float:
     return (memory.kv_cache_bytes - (test.boot.facts.kv_cache_bytes or 0)) / MIB
 
 
-def used_off(test: Start, memory: Memory) -> float:
-    """What is in use, had the KV cache the size that was predicted for it."""
-    return (memory.device_used_bytes - (test.boot.facts.device_used_bytes or 0)) / MIB
+def used_off(test: Start, memory: Memory) -> float | None:
+    """What is in use, with the KV cache that was predicted for it."""
+    told = test.boot.facts.device_used_bytes
+    return None if told is None else (memory.device_used_bytes - told) / MIB
 
 
 def check_refused(test: Start, starts: list[Start]) -> str | None:
@@ -207,8 +211,9 @@ def gate(scores: list[Score]) -> list[str]:
     """What is missed of the gate, over the starts held to a small card."""
     if not scores:
         return ["no start held to a small card"]
-    kv, used = [each.kv for each in scores], [each.used for each in scores]
-    kv_untold, used_untold = [each.kv_untold for each in scores], [each.used_untold for each in scores]
+    kv, kv_untold = [each.kv for each in scores], [each.kv_untold for each in scores]
+    used, used_untold = ([off for off in offs if off] for offs in (
+        [each.used for each in scores], [each.used_untold for each in scores]))  # fmt: skip
     limits = [
         ("KV cache before", BEFORE_MIB, [each.before for each in kv]),
         ("KV cache after one start", AFTER_MIB, [each.after for each in kv]),

@@ -73,7 +73,7 @@ SPECS = {
         ["pairs: -1 must be at least 0", "budget: 'nan s' is not a duration", "ready_timeout: 0 must be more than 0 s",
          "objective: 'fastest' is not known", "tests: 'tft' is not a test; did you mean 'ttft'?",
          "workload.input_len: -1 must be at least 1", "workload.concurrency: 0 must be at least 1",
-         "workload.num_requests: 0 must be at least 1", "limits.output_throughput: nan is not a rate",
+         "limits.output_throughput: nan is not a rate",
          "limits.ttft_p95: '-2 s' must not be negative", "limits.ram: '2 apples' is not an amount of memory",
          "limits.request_throughput: inf is not a rate", "limits.vram: 'nan' is not an amount of memory",
          "candidates.baseline: 'baseline' is the name of what", "candidates.'a\\nb': a name is needed",
@@ -218,7 +218,7 @@ WHOLE = CONFIG + ', "max_position_embeddings": 1024, "num_attention_heads": 4}'
 MODELS = {
     "missing": (None, ["no such model folder, and not a Hugging Face id"]),
     "without a config": ({}, ["has no config.json"]),
-    "with a config that is not JSON": ({"config.json": "{oops"}, ["config.json: is not a JSON object"]),
+    "with a config that is not JSON": ({"config.json": "{oops"}, ["config.json: is not JSON"]),
     "with a config that is a list": ({"config.json": "[1]"}, ["config.json: is not a JSON object (it holds list)"]),
     "with a config that lacks fields": (
         {"config.json": CONFIG + "}"},

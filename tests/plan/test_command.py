@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from models import QWEN3_4B
+from models import LLAMA_8B, QWEN3_4B
 
 from dyno.cli.main import run
 
@@ -64,6 +64,35 @@ def test_the_largest_are_the_largest(folder, capsys):
     assert run([*words, "--set", "max_num_seqs=32", "--set", f"max_model_len={length}"]) == 0
     assert run([*words, "--set", "max_num_seqs=32", "--set", f"max_model_len={length + 1}"]) == 1
     capsys.readouterr()
+
+
+def test_a_filled_compile_cache_is_told_or_seen(folder, tmp_path, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "H200", "--vllm", "0.26.0", "--json"]
+
+    def memory(*more):
+        assert run([*words, *more]) == 0
+        return json.loads(capsys.readouterr().out)["memory"]
+
+    first = memory()
+    assert first["kv_cache_bytes"] == first["cold_kv_cache_bytes"] < first["warm_kv_cache_bytes"]
+    assert memory("--warm")["kv_cache_bytes"] == first["warm_kv_cache_bytes"]
+    seen = tmp_path / "seen.json"
+    seen.write_text(json.dumps([{
+        "model": {**QWEN3_4B, "hidden_size": 4096, "intermediate_size": 12288, "tie_word_embeddings": False},
+        "gpu": "NVIDIA H200", "engine_version": "0.26.0", "args": ["--max-model-len", "40960"], "points": [],
+        "env": {}, "facts": {"weights_bytes": 16396037652, "kv_cache_bytes": 120624156508, "graph_bytes": 1073741824,
+                             "device_used_bytes": 142424735744},
+    }]))  # fmt: skip
+    later = memory("--observed", str(seen))
+    assert abs(later["kv_cache_bytes"] - first["warm_kv_cache_bytes"]) < 10 * 2**20
+    assert memory("--observed", str(seen), "--cold")["kv_cache_bytes"] < later["kv_cache_bytes"] - 100 * 2**20
+
+
+def test_a_model_of_windows_is_told_what_a_token_takes_within_them(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    windowed = {**QWEN3_4B, "architectures": ["MistralForCausalLM"], "sliding_window": 4096}
+    assert run(["plan", folder(windowed), "--gpu", "H200"]) == 0
+    assert "144 KiB a token within the window of 4,096, nothing beyond" in capsys.readouterr().out
 
 
 def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
@@ -168,7 +197,9 @@ def test_sizes_that_no_engine_captures_take_no_time(folder, capsys):
     sizes = ["--set", 'compilation_config={"max_cudagraph_capture_size": 1000000000}',
              "--set", "max_num_batched_tokens=1000000000"]  # fmt: skip
     assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", *sizes]) == 1
-    assert "no memory is left for the KV cache" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no memory is left for the KV cache" in said
+    assert "KV cache none, 69.7 TiB are lacking" in " ".join(said.split())
 
 
 def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):
@@ -183,6 +214,33 @@ HARDWARE = {
               "memory_total_bytes": 12227 << 20, "memory_free_bytes": 10200 << 20, "memory_used_bytes": 1500 << 20,
               "display_attached": True}],
 }  # fmt: skip
+
+
+def test_what_one_card_does_not_hold_is_tried_on_several(folder, tmp_path, capsys):
+    large = {**LLAMA_8B, "num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "head_dim": 128,
+             "num_attention_heads": 64}  # fmt: skip
+    words = ["plan", folder(large), "--json", "--set", "max_model_len=4096"]
+    assert run([*words, "--gpu", "A100 80GB"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    fits = [each["name"] for each in plan["candidates"] if not each["rejected"]]
+    assert fits == ["2 cards"]
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps(HARDWARE))
+    assert run([*words, "--hardware", str(file), "--set", "tensor_parallel_size=2"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert "tensor_parallel_size 2: the machine has 1 of these cards" in plan["rejected"]
+    assert all(each["rejected"] for each in plan["candidates"])
+
+
+def test_weights_and_cache_of_the_cpu_engine_count_as_the_hosts_memory(folder, tmp_path, capsys):
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps({**HARDWARE, "gpus": [], "ram_available_bytes": 6 * 10**9}))
+    words = ["plan", folder(QWEN3_4B), "--hardware", str(file), "--set", "VLLM_CPU_KVCACHE_SPACE=2", "--set",
+             "max_model_len=4096", "--limits", "ram=9 GB"]  # fmt: skip
+    assert run(words) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "8.09 GiB of weights and worker are asked for, 5.59 GiB of the host's memory are free" in said
+    assert "limit ram 8.38 GiB" in said
 
 
 def test_a_machine_is_planned_as_doctor_described_it(folder, tmp_path, capsys):

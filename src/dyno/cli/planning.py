@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def run(asked: Asked, wants_json: bool) -> bool:
         _check_grid(asked.grid)
     with together:
         release, platform = _engine(asked.vllm)
-        card, host, notes = _machine(asked, platform)
+        machine = _machine(asked, platform)
     with together:
         model = describe_model(asked.model)
         if not model.caches:
@@ -81,13 +81,14 @@ def run(asked: Asked, wants_json: bool) -> bool:
     if wrong := misfits(args, model, release):
         raise InputError(*(f"--set: {problem}" for problem in wrong))
     demand = load.demand() if load else None
-    rates = calibration_of(card, seen, keep=asked.observed is None) if demand else None
+    rates = calibration_of(machine.card, seen, keep=asked.observed is None) if demand else None
+    notes = machine.notes
     if release > NEWEST:
         notes = (*notes, f"no release after {NEWEST[0]}.{NEWEST[1]} is known: its formulas are taken")
     boots = tuple(observation.boot() for observation in seen)
     warm = asked.warm if asked.warm is not None or asked.observed else False
-    question = Question(model, args, release, card, host, boots, notes, limits, demand, rates, warm,
-                        launched=not (asked.gpu or asked.hardware or asked.observed))  # fmt: skip
+    question = Question(model, args, release, machine.card, machine.host, boots, notes, limits, demand, rates,
+                        machine.cards, warm, launched=not (asked.gpu or asked.hardware or asked.observed))  # fmt: skip
     plan = make_plan(question, grid=asked.grid is not None)
     if wants_json:
         print(json.dumps(as_json(plan)))
@@ -127,20 +128,32 @@ def _engine(text: str | None) -> tuple[Release, str | None]:
     return parse_release(engine.version), engine.platform
 
 
-def _machine(asked: Asked, platform: str | None) -> tuple[Card | None, Host, tuple[str, ...]]:
-    """The card to plan for, None for vLLM's CPU engine; what else the machine has; what is to be said of it."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What to plan for: a card, None for vLLM's CPU engine, how many of it there are where that is known, the rest of
+    the machine, and what is to be said of it."""
+
+    card: Card | None
+    host: Host = field(default_factory=Host)
+    notes: tuple[str, ...] = ()
+    cards: int | None = None
+
+
+def _machine(asked: Asked, platform: str | None) -> Machine:
     if asked.gpu is not None and asked.hardware is not None:
         raise InputError("--gpu and --hardware: name one of them")
     if asked.gpu is not None:
         if asked.gpu.lower() == "cpu":
-            return None, _host(_here(), 0), ()
+            return Machine(None, _host(_here(), 0))
         found = named_card(asked.gpu)
-        choice = (found.choice,) if found.choice else ()
-        return found.card, Host(), (*choice, *((IDLE,) if found.card.name.startswith("RTX") else ()))
+        idle = (IDLE,) if found.card.name.startswith("RTX") else ()
+        return Machine(found.card, notes=(*filter(None, (found.choice,)), *idle))
     hardware = _hardware(asked.hardware) if asked.hardware else _here()
-    card = live_card(hardware.gpus[0]) if hardware.gpus and platform != "cpu" else None
-    used = (hardware.gpus[0].memory_used_bytes or 0) if card else 0
-    return card, _host(hardware, used), _shared(hardware) if card else ()
+    if not hardware.gpus or platform == "cpu":
+        return Machine(None, _host(hardware, 0))
+    first = hardware.gpus[0]
+    alike = sum(gpu.name == first.name for gpu in hardware.gpus)
+    return Machine(live_card(first), _host(hardware, first.memory_used_bytes or 0), _shared(hardware), alike)
 
 
 def _host(hardware: Hardware, card_used_bytes: int) -> Host:

@@ -26,6 +26,8 @@ def show(plan: Plan, load: str | None) -> None:
     table.add_column()
     table.add_column(justify="right")
     for name, nbytes in parts:
+        if not nbytes and name == "others' memory":
+            continue
         table.add_row(Text(name, style=_COLOURS[name]), format_bytes(nbytes))
     console.print(table)
     console.print(_bar(parts))
@@ -47,7 +49,8 @@ def show(plan: Plan, load: str | None) -> None:
 
 def _head(plan: Plan) -> str:
     setup, model = plan.asked.setup, plan.model
-    where = plan.card.name if plan.card else "the CPU engine"
+    number = f"{setup.tensor_parallel} x " if setup.tensor_parallel > 1 else ""
+    where = f"{number}{plan.card.name}" if plan.card else "the CPU engine"
     active = f", {model.active_parameters / 1e9:.3g} B active" if model.num_experts else ""
     return (
         f"{model.source} ({model.architecture}, {model.parameters / 1e9:.3g} B{active}) on {where}, vLLM "
@@ -78,21 +81,24 @@ def _bar(parts: Iterable[tuple[str, int]]) -> Text:
 def _lines(plan: Plan) -> list[str]:
     memory, setup, largest = plan.asked.memory, plan.asked.setup, plan.largest
     spread = memory.high_bytes - memory.kv_cache_bytes
+    there = format_bytes(memory.kv_cache_bytes) if memory.kv_cache_bytes > 0 else (
+        f"none, {format_bytes(-memory.kv_cache_bytes)} are lacking")  # fmt: skip
     lines = [
-        f"KV cache {format_bytes(memory.kv_cache_bytes)}{f', give or take {format_bytes(spread)}' if spread else ''}: "
+        f"KV cache {there}{f', give or take {format_bytes(spread)}' if spread else ''}: "
         f"{memory.kv_cache_tokens:,} tokens, {memory.max_concurrency:.2f} requests of {setup.max_model_len:,}; "
         + _per_token(plan),
     ]
     if plan.card:
-        if memory.warm_kv_cache_bytes > memory.kv_cache_bytes:
+        each = " of each card" if setup.tensor_parallel > 1 else ""
+        if memory.warm_kv_cache_bytes > max(0, memory.kv_cache_bytes):
             lines.append(f"from the second start on, compiled: {format_bytes(memory.warm_kv_cache_bytes)}")
         if memory.cold_kv_cache_bytes < memory.kv_cache_bytes:
             lines.append(f"its compile cache filled; a first start has {format_bytes(memory.cold_kv_cache_bytes)}")
         lines += [
             f"asked for {format_bytes(memory.requested_bytes)}; activations peak at "
             f"{format_bytes(memory.activation_bytes)}",
-            f"in use when ready: {format_bytes(memory.device_used_bytes)} of {format_bytes(plan.card.cuda_bytes)}, "
-            f"give or take {format_bytes(memory.device_spread_bytes)}",
+            f"in use when ready: {format_bytes(memory.device_used_bytes)} of {format_bytes(plan.card.cuda_bytes)}"
+            f"{each}, give or take {format_bytes(memory.device_spread_bytes)}",
         ]
     shortest = min(setup.max_model_len, setup.block_size)
     most = f"max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}"

@@ -25,6 +25,7 @@ from dyno.workload import Limit
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 _SHORTEST_ROW = 2048
+_SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
 # Changes that people try first, and why.
 CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
@@ -49,6 +50,7 @@ class Question:
     limits: tuple[Limit, ...] = ()
     demand: Demand | None = None
     calibration: Calibration | None = None  # None: what is known of such cards
+    cards: int | None = None  # of its kind on the machine; None: as many as it takes
     warm: bool | None = False  # its compile cache is filled; None: if it was in all boots
     launched: bool = False  # by Dyno, so that no variable is set which is not told
 
@@ -132,7 +134,10 @@ def candidate(question: Question, name: str, args: EngineArgs) -> Candidate:
     setup, memory = _predicted(question, args)
     setup = fitted(setup, memory)
     reasons = list(reasons_against(setup, memory, question.host))
-    taken = {"vram": memory.device_used_bytes, "ram": ENGINE_BYTES + setup.offload_bytes}
+    if question.cards and setup.tensor_parallel > question.cards:
+        reasons.append(f"tensor_parallel_size {setup.tensor_parallel}: the machine has {question.cards} of these cards")
+    host_bytes = ENGINE_BYTES if setup.card else memory.weights_bytes + memory.kv_cache_bytes + memory.other_bytes
+    taken = {"vram": memory.device_used_bytes, "ram": host_bytes + setup.offload_bytes}
     reasons += [f"limit {limit.name} {format_bytes(limit.bound)}: {format_bytes(taken[limit.name])} would be in use, "
                 f"{format_bytes(taken[limit.name] - limit.bound)} too much"
                 for limit in question.limits if taken.get(limit.name, 0) > limit.bound]  # fmt: skip
@@ -165,7 +170,18 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
+    if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
+        found.append((f"{number} cards", (("tensor_parallel_size", number),)))
     return found
+
+
+def _cards(question: Question) -> int:
+    """The fewest cards that hold what one does not, 0 where so many are not there or the flag was given."""
+    if question.card is None or question.args.flag("tensor_parallel_size") is not None:
+        return 0
+    split = ((number, question.args.overlay(EngineArgs(question.args.model, (("tensor_parallel_size", number),))))
+             for number in _SPLITS if number <= (question.cards or _SPLITS[-1]))  # fmt: skip
+    return next((number for number, args in split if not candidate(question, "", args).rejected), 0)
 
 
 def _largest(question: Question, asked: Candidate) -> Largest:

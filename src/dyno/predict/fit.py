@@ -11,7 +11,7 @@ from dyno.predict.terms import SURE, Boot, kept_off, other_off, own_spread
 
 # Nothing is surer than this of a model that was not seen.
 _LEAST_OTHER, _LEAST_KEPT, _LEAST_GRAPH = MIB, 20 * MIB, 0.06
-_HELD = 0.8  # of the boots, by an interval of `SURE` standard deviations
+_HELD = 0.85  # of the boots, by an interval of `SURE` standard deviations: a few more than 80 of 100, as models are few
 _KNOWN = (0.1, 1.0)  # of one model's weight: what was known before of a graph's layers, and of its splits
 
 
@@ -63,7 +63,7 @@ def _middle(models: Sequence[Sequence[tuple[float, float]]]) -> float:
 
 
 def _apart(models: Sequence[Sequence[tuple[float, float]]], unknown: float) -> float:
-    """How far models lie apart beyond what each may be off by itself, so that `SURE` holds four boots in five.
+    """How far models lie apart beyond what each may be off by itself, so that `SURE` holds as many boots as it should.
 
     Each is held against the middle of the other models. One that is far off does not widen the interval of all.
     """

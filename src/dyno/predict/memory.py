@@ -122,9 +122,11 @@ def lacking(setup: Setup, memory: Memory, host: Host) -> tuple[str, ...]:
         if memory.device_used_bytes > setup.card.cuda_bytes:
             reasons.append(f"{format_bytes(memory.device_used_bytes)} would be in use when ready, "
                            f"{setup.card.name} has {format_bytes(setup.card.cuda_bytes)}")  # fmt: skip
-    elif host.ram_free_bytes is not None and memory.kv_cache_bytes > host.ram_free_bytes:
-        reasons.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache are asked for, "
-                       f"{format_bytes(host.ram_free_bytes)} of the host's memory are free")  # fmt: skip
+    elif host.ram_free_bytes is not None:
+        free = host.ram_free_bytes
+        wanted = {"KV cache": memory.kv_cache_bytes, "weights and worker": memory.weights_bytes + memory.other_bytes}
+        reasons += [f"{format_bytes(nbytes)} of {what} are asked for, {format_bytes(free)} of the host's memory are "
+                    "free" for what, nbytes in wanted.items() if nbytes > free]  # fmt: skip
     reasons += _too_small(setup, memory)
     if setup.offload_bytes and host.shm_free_bytes is not None and setup.offload_bytes > host.shm_free_bytes:
         reasons.append(f"kv_offloading_size {format_bytes(setup.offload_bytes)}: /dev/shm has "
