@@ -25,6 +25,7 @@ from dyno.workload import Limit
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 _SHORTEST_ROW = 2048
+_FULLER = 0.97  # of a card that nobody else uses; more leaves nothing to what no budget counts
 _SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
 # Changes that people try first, and why.
@@ -170,6 +171,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
+    if longest < setup.max_model_len and question.card and asked.get("gpu_memory_utilization") is None:
+        found.append((f"{_FULLER:g} of the card", (("gpu_memory_utilization", _FULLER),)))
     if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
         found.append((f"{number} cards", (("tensor_parallel_size", number),)))
     return found
@@ -177,7 +180,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
 
 def _cards(question: Question) -> int:
     """The fewest cards that hold what one does not, 0 where so many are not there or the flag was given."""
-    if question.card is None or question.args.flag("tensor_parallel_size") is not None:
+    card = question.card
+    if card is None or "Laptop" in card.name or question.args.flag("tensor_parallel_size") is not None:
         return 0
     split = ((number, question.args.overlay(EngineArgs(question.args.model, (("tensor_parallel_size", number),))))
              for number in _SPLITS if number <= (question.cards or _SPLITS[-1]))  # fmt: skip
