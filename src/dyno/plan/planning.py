@@ -24,7 +24,7 @@ from dyno.workload import Limit
 
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
-_SHORTEST_ROW = 2048
+_SHORTEST_ROW, _LONGEST_ROW = 2048, 2**24
 _FULLER = 0.97  # of a card that nobody else uses; more leaves nothing to what no budget counts
 _SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
@@ -208,8 +208,9 @@ def _largest(question: Question, asked: Candidate) -> Largest:
 def _grid(asked: Candidate) -> tuple[Cell, ...]:
     """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
     setup, memory = asked.setup, asked.memory
-    lengths = [_SHORTEST_ROW]
-    while lengths[-1] * 2 <= longest_len(setup.model, setup.release):
+    longest = min(_LONGEST_ROW, longest_len(setup.model, setup.release))
+    lengths = [min(_SHORTEST_ROW, longest)]
+    while lengths[-1] * 2 <= longest:
         lengths.append(lengths[-1] * 2)
     cells = []
     for length in lengths:
