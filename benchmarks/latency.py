@@ -5,20 +5,21 @@
 Without files: the H200 study (docs/evidence/h200/points.csv) and benchmarks/points/. Every (model, dtype) is tested in
 its turn, predicted three times: with what others have published of such cards ("published"); with constants fitted on
 points of other models alone, in whatever dtype ("uncalibrated"); and with at most twelve of other (model, dtype)
-besides ("calibrated"). A test point whose id is among the training ids ends the run with an error. Prints what the gate
-asks for; exit code 1 where it is missed. `--each` prints a line a point, `--fit` src/dyno/predict/measured.py from all
-points together.
+besides ("calibrated"). A test point that is among the training points, by its id or by its load and figures whatever it
+is called, ends the run with an error. Prints what the gate asks for; exit code 1 where it is missed. `--each` prints a
+line a point, `--fit` src/dyno/predict/measured.py from all points together.
 """
 
 import csv
 import json
+import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import log
+from math import dist, exp, log, log2
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 
 from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import Card, find_card
@@ -30,7 +31,7 @@ from dyno.plan.observed import parse_release
 from dyno.predict.calibrate import MOST_POINTS, Point, calibrate
 from dyno.predict.latency import Run, closed_loop, predict_latency
 from dyno.predict.memory import predict_memory
-from dyno.predict.rates import Calibration, constants, published
+from dyno.predict.rates import LAUNCHES, Calibration, constants, published
 from dyno.predict.setup import Release, Setup, resolve
 from dyno.workload import Workload
 
@@ -38,7 +39,8 @@ ROOT = Path(__file__).parents[1]
 RECORDED = (ROOT / "docs/evidence/h200/points.csv", *sorted((ROOT / "benchmarks/points").glob("*.json")))
 MOST_CALIBRATING = 12
 UNCALIBRATED, CALIBRATED, TTFT_CALIBRATED = 0.15, 0.08, 0.20
-ALIKE = 0.02  # of the logarithm: twice what launches of one configuration differ by, and the square root of two
+SURE = 1.96  # standard deviations of launches of one configuration, beyond which two differ
+FEWEST_CONFIGS = 4
 COVERED, FEWEST = (0.70, 0.90), 100
 HEAD = ('"""Rates as they were measured on one card, and the points they were fitted on: '
         '`python benchmarks/latency.py --fit`."""\n')  # fmt: skip
@@ -98,12 +100,12 @@ def _told_apart(points: Iterable[Measured]) -> list[Measured]:
 def _row(row: dict[str, str]) -> Measured | None:
     if row["void"] or not row["tpot_ms"] or "cuda" not in row["engine"]:
         return None
-    if row["study"].endswith("-offload"):  # prompts share beginnings, of which the row says nothing
+    if row["study"].endswith("-offload"):  # beginnings that leave the KV cache and come back are not predicted
         return None
     input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
     number = int(row["completed"] or 3)
-    prefix = 2048 if row["scenario"] == "prefix_reuse" else 0
-    load = Workload(row["scenario"], input_len, output_len, clients, number, prefix)
+    prefix = {name: int(row[name]) for name in ("prefix_len", "prefixes") if int(row[name] or 0)}
+    load = Workload(row["scenario"], input_len, output_len, clients, number, **prefix)
     told = {name: float(row[column]) for name, column in (("ttft", "ttft_ms"), ("tpot", "tpot_ms"),
             ("output_throughput", "output_throughput")) if row[column]}  # fmt: skip
     name = f"{row['study']}/{row['block']}.{row['launch']}/{row['config']}/{row['scenario']}-{input_len}x{clients}"
@@ -155,27 +157,48 @@ def training(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured
     return [each for each in points if each.group != test]
 
 
-def checked(test: Sequence[Measured], known: Calibration) -> Calibration:
-    """The calibration, once no test point is among the points it was fitted on. SystemExit otherwise."""
-    if shared := {each.point.id for each in test} & {*known.fitted_on, *known.constants_on}:
+def content(each: Measured) -> tuple:
+    """What a point is by its load and its figures, whatever it is called: no two measurements agree in four digits."""
+    return each.load, *sorted((name, f"{value:.4g}") for name, value in each.point.told.items())
+
+
+def checked(test: Sequence[Measured], known: Calibration, points: Sequence[Measured] = ()) -> Calibration:
+    """The calibration, once nothing that is tested is among what it was fitted on, by its id or by its content in
+    `points`. SystemExit otherwise.
+    """
+    fitted = {*known.fitted_on, *known.constants_on}
+    contents = {content(each) for each in points if each.point.id in fitted}
+    if shared := [each.point.id for each in test if each.point.id in fitted or content(each) in contents]:
         raise SystemExit(f"{min(shared)}: is among the points it is to be predicted from")
     return known
 
 
 def designed(points: Sequence[Measured], most: int = MOST_CALIBRATING) -> list[Measured]:
-    """At most so many points, as unlike as can be: of every load in its turn, of every (model, dtype) as many."""
+    """At most so many points, as unlike as can be: each time of the load farthest from all taken, of every (model,
+    dtype) as many. Launches of one configuration count once.
+    """
     by_load: dict[str, list[Measured]] = defaultdict(list)
     for each in {(each.load, each.group, each.config): each for each in reversed(points)}.values():
         by_load[each.load].insert(0, each)
+    times: Counter[str] = Counter()
     taken: Counter[tuple[str, str]] = Counter()
     chosen: list[Measured] = []
-    while len(chosen) < most and any(by_load.values()):
-        for waiting in by_load.values():
-            if waiting and len(chosen) < most:
-                chosen.append(min(waiting, key=lambda each: taken[each.group]))
-                waiting.remove(chosen[-1])
-                taken[chosen[-1].group] += 1
+    while len(chosen) < most and (left := [load for load, waiting in by_load.items() if waiting]):
+        fewest = min(times[load] for load in left)
+        others = [_place(load) for load in times if times[load] > fewest]
+        load = max((load for load in left if times[load] == fewest),
+                   key=lambda load: min((dist(_place(load), other) for other in others), default=0.0))  # fmt: skip
+        point = min(by_load[load], key=lambda each: taken[each.group])
+        by_load[load].remove(point)
+        times[load] += 1
+        taken[point.group] += 1
+        chosen.append(point)
     return chosen
+
+
+def _place(load: str) -> tuple[float, ...]:
+    """Where a load stands among others: doublings of its lengths and of its clients."""
+    return tuple(log2(int(number)) for number in re.findall(r"\d+", load))
 
 
 def offs_of(test: Sequence[Measured], known: Calibration) -> list[Off]:
@@ -207,7 +230,7 @@ def score(points: Sequence[Measured]) -> dict[str, list[Off]]:
         before = constants(fitted.rates, fitted.fitted_on, same=True)
         after = calibrate([each.point for each in designed(training(group, points))], before)
         for name, known in (("published", unseen), ("uncalibrated", before), ("calibrated", after)):
-            found[name] += offs_of(test, checked(test, known))
+            found[name] += offs_of(test, checked(test, known, points))
     return found
 
 
@@ -225,28 +248,68 @@ def mape(offs: Iterable[Off], figure: str, loaded: bool = False) -> float | None
     return fmean(shares) if shares else None
 
 
-def spearman(offs: Sequence[Off], alike: float = ALIKE) -> tuple[float | None, float | None]:
-    """Rank of predicted throughput against measured, and what the first choice reaches of the best; median of loads."""
-    by_load: dict[tuple, list[Off]] = defaultdict(list)
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration under a load: its throughput over all launches, logarithms, and how sure that is."""
+
+    told: float
+    guessed: float
+    launches: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """Of the configurations under one load: Spearman's rank correlation as they are, and with those that measuring does
+    not tell apart on one rank; pairs that it does, and those of them that are predicted in that order; and what the
+    first choice reaches of the best.
+    """
+
+    raw: float
+    tied: float
+    pairs: int
+    right: int
+    reached: float
+
+
+def orders(offs: Sequence[Off]) -> list[Order]:
+    """One a load with four configurations and more under it."""
+    by_load: dict[tuple, dict[tuple, list[Off]]] = defaultdict(lambda: defaultdict(list))
     for each in offs:
         if each.figure == "output_throughput" and each.measured.loaded:
-            by_load[(each.measured.group[0], each.measured.load)].append(each)
-    ranks, reached = [], []
-    for several in by_load.values():
-        if len({each.measured.config for each in several}) < 4:
-            continue
-        told = [each.measured.point.told["output_throughput"] for each in several]
-        guessed = [each.predicted for each in several]
-        ranks.append(_correlation(_ranks(told, alike), _ranks(guessed, alike)))
-        reached.append(told[guessed.index(max(guessed))] / max(told))
-    return (median(ranks), min(reached)) if ranks else (None, None)
+            where = by_load[each.measured.group[0], each.measured.load]
+            where[each.measured.group[1], each.measured.config].append(each)
+    return [_order(list(configs.values())) for configs in by_load.values() if len(configs) >= FEWEST_CONFIGS]
 
 
-def _ranks(values: Sequence[float], alike: float = ALIKE) -> list[float]:
-    """How many are less, and half of those that differ by no more than two launches of one configuration do."""
-    return [
-        sum(0.5 if abs(log(value / other)) < alike else float(other < value) for other in values) for value in values
-    ]
+def _order(configs: Sequence[Sequence[Off]]) -> Order:
+    told = [[log(each.measured.point.told["output_throughput"]) for each in launches] for launches in configs]
+    found = [Candidate(fmean(logs), fmean(log(each.predicted) for each in launches), len(logs))
+             for logs, launches in zip(told, configs, strict=True)]  # fmt: skip
+    often = max(told, key=len)
+    noise = max(stdev(often) if len(often) > 1 else 0.0, LAUNCHES["output_throughput"])
+
+    def alike(one: Candidate, other: Candidate) -> float:
+        return SURE * noise * (1 / one.launches + 1 / other.launches) ** 0.5
+
+    apart = [(one, other) for one in found for other in found if one.told - other.told > alike(one, other)]
+    first = max(found, key=lambda each: each.guessed)
+    return Order(_agreement(found, lambda *_: 0.0), _agreement(found, alike), len(apart),
+                 sum(one.guessed > other.guessed for one, other in apart),
+                 exp(first.told - max(each.told for each in found)))  # fmt: skip
+
+
+def _agreement(found: Sequence[Candidate], limit: Callable[[Candidate, Candidate], float]) -> float:
+    return _correlation(_ranks(found, "told", limit), _ranks(found, "guessed", limit))
+
+
+def _ranks(found: Sequence[Candidate], name: str, limit: Callable[[Candidate, Candidate], float]) -> list[float]:
+    """How many are less, and half of those within the limit."""
+
+    def less(one: Candidate, other: Candidate) -> float:
+        by = getattr(one, name) - getattr(other, name)
+        return 0.5 if abs(by) <= limit(one, other) else float(by > 0)
+
+    return [sum(less(one, other) for other in found) for one in found]
 
 
 def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
@@ -310,12 +373,13 @@ def main(words: Sequence[str]) -> int:
     if "--each" in words:
         show_each(found["calibrated"])
     show(found)
-    rank, reached = spearman(found["calibrated"])
-    if rank is not None and reached is not None:
-        raw, _ = spearman(found["calibrated"], alike=1e-9)
-        print(f"rank of predicted against measured throughput (Spearman, median of loads): {rank:.2f} where what "
-              f"differs by less than {ALIKE:.0%} shares a rank, else {raw:.2f}")  # fmt: skip
-        print(f"the first choice reaches {reached:.1%} of the best measured, at least")
+    if told := orders(found["calibrated"]):
+        raw, tied = median(each.raw for each in told), median(each.tied for each in told)
+        pairs, right = sum(each.pairs for each in told), sum(each.right for each in told)
+        print(f"rank of predicted against measured throughput (Spearman, median of {len(told)} loads): {raw:.2f}, and "
+              f"{tied:.2f} where what launches do not tell apart shares a rank")  # fmt: skip
+        print(f"in the measured order: {right} of {pairs} pairs that launches tell apart ({right / pairs:.0%})")
+        print(f"the first choice reaches {min(each.reached for each in told):.1%} of the best measured, at least")
     missed = gate(found)
     for text in missed:
         print(f"missed: {text}")

@@ -127,7 +127,7 @@ def score(points: Sequence[Measured]) -> dict[str, dict[str, dict[str, float]]]:
         known = generic(test[0].point.run.setup.card)
         fitted = calibrate([only_tpot(each.point) for each in calibrating(group, points)], known)
         for name, rates in (("uncalibrated", known), ("calibrated", fitted)):
-            checked(test, rates)
+            checked(test, rates, points)
             for each in test:
                 if figures := simulated(each.point.run, rates.rates):
                     found[name][each.point.id] = {"ttft": fmean(figures.ttft_ms), "tpot": fmean(figures.tpot_ms)}

@@ -1,5 +1,7 @@
 """Figures of a load, how sure they are, and what points do to them."""
 
+from math import log
+
 import pytest
 from models import DEEPSEEK_V3, GPT_OSS_20B, LLAMA_8B, NEMOTRON_3_NANO, QWEN3_4B, QWEN35_27B, setup
 
@@ -44,6 +46,20 @@ def test_a_shared_beginning_shortens_the_wait():
     runs = (run_of(setup(QWEN3_4B), 4096, prefix=length) for length in (0, 4000))
     plain, shared = (predict_latency(each, KNOWN, {}) for each in runs)
     assert shared.ttft_ms.p50 < 0.5 * plain.ttft_ms.p50
+
+
+def test_more_api_servers_take_up_what_comes_together_sooner():
+    runs = (run_of(setup(QWEN3_4B, api_server_count=servers), 128, 16, 64, 64) for servers in (1, 4))
+    one, four = (predict_latency(run, KNOWN, {}).ttft_ms for run in runs)
+    assert four.mean < one.mean - 10
+
+
+def test_where_first_tokens_come_in_waves_their_median_is_less_sure():
+    runs = [run_of(setup(QWEN3_4B), clients=clients) for clients in (64, 1)]
+    waves, alone = (simulated(run, KNOWN.rates).unsettled() for run in runs)
+    assert waves > 2 * alone
+    told = predict_latency(runs[0], KNOWN, {"ttft": 0.0})
+    assert log(told.ttft_ms.high / told.ttft_ms.low) == pytest.approx(2 * 1.2816 * waves)
 
 
 def test_an_open_loop_below_what_is_possible_is_served_as_it_comes():

@@ -43,6 +43,19 @@ def test_a_test_point_among_the_training_points_ends_the_run(scorer, points):
     assert scorer.checked(points[3:5], known) is known
 
 
+def test_a_point_under_another_name_and_model_is_found_among_the_training_points(scorer, points):
+    trained, other = points[0], next(each for each in points if each.group[0] != points[0].group[0])
+    renamed = replace(trained, group=other.group, point=replace(trained.point, id="another"))
+    known = replace(published(trained.point.run.setup.card), fitted_on=(trained.point.id,))
+    with pytest.raises(SystemExit, match="another: is among"):
+        scorer.checked([other, renamed], known, points)
+    assert scorer.checked([other], known, points) is known
+
+
+def test_no_two_points_have_the_same_content(scorer, points):
+    assert len({scorer.content(each) for each in points}) == len(points)
+
+
 def test_the_constants_that_dyno_comes_with_name_points_that_are_there(points):
     known = generic(points[0].point.run.setup.card).constants_on
     assert len(known) >= 40
@@ -60,8 +73,22 @@ def test_calibrating_points_are_few_and_unlike(scorer, points):
     assert len({each.load for each in chosen}) >= 8
 
 
-def test_ranks_and_errors_are_what_they_say(scorer):
+def off(scorer, point, config, told, guessed):
+    each = replace(point, config=config, point=replace(point.point, told={"output_throughput": told}))
+    return scorer.Off(each, "output_throughput", 0.0, guessed, True)
+
+
+def test_an_order_is_right_where_launches_tell_two_apart(scorer, points):
+    point = next(each for each in points if each.loaded)
+    figures = [("a", 100.0, 102.0), ("a", 101.0, 102.0), ("b", 100.5, 103.0), ("c", 90.0, 95.0), ("d", 80.0, 96.0)]
+    (order,) = scorer.orders([off(scorer, point, *each) for each in figures])
+    assert (order.pairs, order.right) == (5, 4)
+    assert order.raw == pytest.approx(0.8)
+    assert order.tied == pytest.approx(0.94, abs=0.01)
+    assert order.reached == pytest.approx(1.0, abs=0.001)
+    assert scorer.orders([off(scorer, point, *each) for each in figures[:4]]) == []
+
+
+def test_correlation_is_of_the_two_rows(scorer):
     assert scorer._correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
     assert scorer._correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert scorer._ranks([5.0, 1.0, 5.0]) == [2.0, 0.5, 2.0]
-    assert scorer._ranks([100.0, 101.0, 90.0]) == [2.0, 2.0, 0.5]

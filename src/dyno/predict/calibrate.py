@@ -26,7 +26,7 @@ _FAR = 2.0  # standard deviations
 _MANY = 64
 
 # What was known of the error counts as so many points. A model that was not among the points is a little further off.
-_RESIDUAL_KNOWN, _OTHER_MODEL = 3.0, 1.15
+_RESIDUAL_KNOWN, _OTHER_MODEL = 10.0, 1.15
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from math import exp, log, sqrt
+from math import exp, hypot, log, sqrt
 from operator import mul
 from random import Random
 
@@ -18,6 +18,7 @@ from dyno.workload import Workload
 _SURE = 1.2816  # standard deviations to either side that hold 80 of 100
 _SAMPLED = 128
 _FRONT_VARIES = 0.6  # else waves of requests fall in with steps in a way that no two launches repeat
+_WAVES = 0.1  # to either side of the middle: as many requests as another launch may have in another wave
 _STEP = 0.05  # of a logarithm, for a derivative
 Sorted = tuple[float, ...]
 FIGURES = ("ttft", "tpot", "e2el", "output_throughput")
@@ -86,6 +87,14 @@ class Figures:
     duration_s: float
     preemptions: int
 
+    def unsettled(self) -> float:
+        """How far the median TTFT may lie off for the waves alone in which requests come: of the logarithm.
+
+        Where many wait for one another first tokens come in clusters, and the median falls into one or the next.
+        """
+        below, above = (percentile(self.ttft_ms, 0.5 + by) for by in (-_WAVES, _WAVES))
+        return log(above / below) / 2 if below > 0 else 0.0
+
     def medians(self) -> dict[str, float]:
         """What points tell of a load: by name, those that there are."""
         latencies = {"ttft": self.ttft_ms, "tpot": self.tpot_ms, "e2el": self.e2el_ms}
@@ -146,7 +155,7 @@ def predict_latency(run: Run, calibration: Calibration, off: Mapping[str, float]
 def _latency(figures: Figures, off: Mapping[str, float], calibration: Calibration) -> Latency:
     low, high = _bounds(figures.output_throughput, off["output_throughput"])
     return Latency(
-        ttft_ms=_spread(figures.ttft_ms, off["ttft"]),
+        ttft_ms=_spread(figures.ttft_ms, hypot(off["ttft"], figures.unsettled())),
         tpot_ms=_spread(figures.tpot_ms, off["tpot"]) if figures.tpot_ms else None,
         e2el_ms=_spread(figures.e2el_ms, off["e2el"]),
         output_throughput=figures.output_throughput,
@@ -167,9 +176,10 @@ def simulated(run: Run, rates: Rates) -> Figures | None:
     if step_costs is None:
         return None
     setup = run.setup
-    engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, kv_cache.pool(setup).groups[0].tokens,
-                    _blocks_of(setup), rates.front_s, rates.admit_s, rates.prompt_s, rates.turn_s, setup.prefix_caching,
-                    _FRONT_VARIES)  # fmt: skip
+    tokens = kv_cache.pool(setup).groups[0].tokens
+    engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, tokens, _blocks_of(setup),
+                    rates.front_s, rates.admit_s / setup.api_servers, rates.prompt_s, rates.turn_s / setup.api_servers,
+                    setup.prefix_caching, _FRONT_VARIES)  # fmt: skip
     return _figures(run.demand, simulate(run.demand, engine, step_costs))
 
 

@@ -42,6 +42,7 @@ class Setup:
     offload_bytes: int = 0
     auto_fit: bool = False  # max_model_len is the longest that fits
     attention_backend: str = ""  # none: the release's own choice
+    api_servers: int = 1
     flashinfer_sampler: bool | None = False  # None: not said, which is vLLM's default unless the machine says else
 
     def supposing(self, flashinfer: bool) -> "Setup":
@@ -117,6 +118,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         offload_bytes=round(_number(flags, "kv_offloading_size", 0) * GIB),
         auto_fit=_int(flags, "max_model_len", 0) < 0,
         attention_backend=str(flags.get("attention_backend", "")).upper(),
+        api_servers=max(1, _int(flags, "api_server_count", 1)),
         flashinfer_sampler=_flashinfer_sampler(env, release) if card else False,
     )
 
