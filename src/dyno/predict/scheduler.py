@@ -16,7 +16,8 @@ from math import ceil, inf
 from dyno.predict.demand import Demand
 from dyno.predict.roofline import Costs
 
-# Of the server's work for requests that come together, what is done before the first of them is through.
+# Of the server's work for requests that come together, what is done before the first of them is through: of 64 that
+# start together on an H200's host, 8 at most are in the first step, and most of the others in the next.
 _IN_TURNS = 0.85
 _GOLDEN = 0.618033988749895  # of whose multiples any few in a row are spread evenly
 
