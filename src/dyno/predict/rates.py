@@ -85,7 +85,7 @@ _CPU = Rates(weights=0.5, gemm=0.5, gemm_low=0.4, decode=0.4, prefill=0.2, layer
 _BY_CAPABILITY: Mapping[tuple[int, int], Rates] = {(8, 9): _ADA, (8, 0): _AMPERE, (8, 6): _AMPERE}
 _BY_GENERATION: Mapping[int, Rates] = {9: _DATACENTRE, 10: _DATACENTRE, 12: _BLACKWELL}
 # How unsure rates are, as multiples of SPREAD: measured on that very card, on one of its kind, published, guessed.
-_SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.3, 0.8, 1.5, 2.0
+_SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.2, 0.8, 1.5, 2.0
 
 
 def generic(card: Card | None) -> Calibration:
