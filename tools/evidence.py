@@ -76,10 +76,15 @@ def opened(records: Path, scratch: Path) -> list[Path]:
 
 
 def _shown(outcome: Outcome, paged: bool) -> Iterator[str]:
-    """What of the raw records is shown: every search for a capacity, and on a page the loads of the compared sides."""
+    """What of the raw records is shown: every search for a capacity, what was sampled during a long load, and on a
+    page the loads of the compared sides.
+    """
     for step in outcome.steps:
         if step.raw and step.scenario == "concurrency":
             yield f"{Path(step.raw[0]).parent.name}/concurrency.json"
+        if step.raw and step.scenario == "sustained":
+            yield from (f"{Path(step.raw[0]).parent.name}/sustained{end}"
+                        for end in (".json", ".samples.npz", "-series.json"))  # fmt: skip
         if step.raw and paged and step.scenario == "throughput" and step.candidate in compared(outcome):
             yield Path(step.raw[0]).parent.name
 

@@ -66,6 +66,35 @@ def test_the_largest_are_the_largest(folder, capsys):
     capsys.readouterr()
 
 
+def test_a_filled_compile_cache_is_told_or_seen(folder, tmp_path, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "H200", "--vllm", "0.26.0", "--json"]
+
+    def memory(*more):
+        assert run([*words, *more]) == 0
+        return json.loads(capsys.readouterr().out)["memory"]
+
+    first = memory()
+    assert first["kv_cache_bytes"] == first["cold_kv_cache_bytes"] < first["warm_kv_cache_bytes"]
+    assert memory("--warm")["kv_cache_bytes"] == first["warm_kv_cache_bytes"]
+    seen = tmp_path / "seen.json"
+    seen.write_text(json.dumps([{
+        "model": {**QWEN3_4B, "hidden_size": 4096, "intermediate_size": 12288, "tie_word_embeddings": False},
+        "gpu": "NVIDIA H200", "engine_version": "0.26.0", "args": ["--max-model-len", "40960"], "points": [],
+        "env": {}, "facts": {"weights_bytes": 16396037652, "kv_cache_bytes": 120624156508, "graph_bytes": 1073741824,
+                             "device_used_bytes": 142424735744},
+    }]))  # fmt: skip
+    later = memory("--observed", str(seen))
+    assert abs(later["kv_cache_bytes"] - first["warm_kv_cache_bytes"]) < 10 * 2**20
+    assert memory("--observed", str(seen), "--cold")["kv_cache_bytes"] < later["kv_cache_bytes"] - 100 * 2**20
+
+
+def test_a_model_of_windows_is_told_what_a_token_takes_within_them(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    windowed = {**QWEN3_4B, "architectures": ["MistralForCausalLM"], "sliding_window": 4096}
+    assert run(["plan", folder(windowed), "--gpu", "H200"]) == 0
+    assert "144 KiB a token within the window of 4,096, nothing beyond" in capsys.readouterr().out
+
+
 def test_observed_starts_correct_one_call(folder, tmp_path, capsys):
     seen = tmp_path / "seen.json"
     seen.write_text(json.dumps([{

@@ -72,6 +72,12 @@ def test_one_start_that_compiled_is_enough_to_expect_it_again():
     assert predict_memory(asked, boots, warm=None) == predict_memory(asked, boots, warm=False)
 
 
+@pytest.mark.parametrize("used", [10**5, 10**9])
+def test_a_start_that_cannot_be_explained_is_no_error(used):
+    boot = Boot(drawing(None, LLAMA_8B), seen(drawing(False, LLAMA_8B), used=used, kv=-used))
+    assert predict_memory(drawing(None), [boot], warm=None).weights_bytes == predict_memory(drawing(None)).weights_bytes
+
+
 def test_an_eager_start_says_nothing_of_the_compile_cache():
     eager = replace(drawing(False, LLAMA_8B), eager=True, graphs=False, capture_sizes=())
     boots = [Boot(eager, seen(eager))]

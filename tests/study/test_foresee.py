@@ -97,8 +97,17 @@ def test_what_nothing_is_known_of_stops_no_study_and_is_said_once(tried, said):
     assert said in line.note
 
 
-def test_flags_that_no_plan_understands_are_left_to_the_engine():
-    line = foresee(study(FITS, ("draft", {**BATCHES[1], "speculative_config": "{}"})), MACHINE, "")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"speculative_config": "{}"},
+        {"quantization": "bitsandbytes"},
+        {"dtype": "float32"},
+        {"kv_cache_dtype": "turboquant_k8v4"},
+    ],
+)
+def test_flags_that_no_plan_understands_are_left_to_the_engine(change):
+    line = foresee(study(FITS, ("draft", {**BATCHES[1], **change})), MACHINE, "")
     assert [each.name for each in line.candidates] == ["baseline"]
 
 

@@ -23,7 +23,7 @@ _BF16_PER_CLOCK: Mapping[tuple[int, bool], int] = {
 }  # fmt: skip
 _A100_PER_CLOCK = 2048
 _MOST_OFFERED = 4
-_PROFESSIONAL = re.compile(r"^(L\d|A\d|H\d|B\d|RTX PRO|RTX \d+ Ada)")
+_PROFESSIONAL = re.compile(r"^(L\d|A\d|H\d|B\d|RTX PRO|RTX A\d|RTX \d+ Ada)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,5 +190,6 @@ def problems_in(error: ValidationError) -> list[str]:
         field = ".".join(map(str, fault["loc"]))
         said = fault["msg"].removeprefix("Value error, ")
         wrong = f"{field} is {shown(fault['input'])}: {said[0].lower()}{said[1:]}"
-        problems.append(f"lacks the field {field}" if fault["type"] == "missing" else wrong)
+        told = {"missing": f"lacks the field {field}", "extra_forbidden": f"{field} is not a field that is known"}
+        problems.append(told.get(fault["type"], wrong))
     return problems

@@ -7,8 +7,9 @@ from dyno.engine.args import EngineArgs
 from dyno.engine.catalog import Catalog, unreadable
 from dyno.engine.catalog_releases import release as catalog_of
 from dyno.engine.catalog_releases import releases
-from dyno.errors import nearest
+from dyno.errors import InputError, nearest
 from dyno.model.spec import ModelSpec
+from dyno.plan.flags import FLAGS, read_value
 from dyno.predict.setup import Release
 
 # Methods that quantize while loading and whose width is known; all others are of checkpoints, or nobody looked.
@@ -22,6 +23,17 @@ def misfits(args: EngineArgs, model: ModelSpec, release: Release) -> tuple[str, 
     catalog = _catalog(release) if args.flags else None
     unknown = tuple(_unknown(args, catalog)) if catalog else ()
     return unknown or tuple(_quantization(args, model))
+
+
+def beyond(args: EngineArgs, model: ModelSpec) -> bool:
+    """Whether a plan of these flags would be of another engine: values and methods whose size is not known."""
+    for name, value in args.flags:
+        if name in FLAGS and not isinstance(value, bool):
+            try:
+                read_value(name, str(value))
+            except InputError:
+                return True
+    return any(_quantization(args, model))
 
 
 def strange_words(words: Sequence[str], release: Release) -> Iterable[str]:

@@ -34,6 +34,7 @@ _RARE = 0.05  # how seldom a machine is unlike all that were measured
 _FLASHINFER = 0.35  # how likely its sampler is where nothing is said: the default, but it has to be built first
 _FAIR = 0.1  # share of a world that is taken seriously
 _SAID = log(30)  # odds that what one start was told holds for another
+_LEAST = 1e-200  # a density that nothing is divided by in vain
 _CLEAR = log(20)  # odds from which a boot is believed
 
 
@@ -123,7 +124,7 @@ def _density(off: float, machines: _Machines, apart: float) -> float:
 
 
 def _normal(off: float, spread: float) -> float:
-    return exp(-((off / spread) ** 2) / 2) / spread / sqrt(2 * pi)
+    return max(_LEAST, exp(-((off / spread) ** 2) / 2) / spread / sqrt(2 * pi))
 
 
 def _mixed(worlds: Sequence[tuple[float, Terms]]) -> Terms:

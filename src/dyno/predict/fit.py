@@ -63,7 +63,7 @@ def _middle(models: Sequence[Sequence[tuple[float, float]]]) -> float:
 
 
 def _apart(models: Sequence[Sequence[tuple[float, float]]], unknown: float) -> float:
-    """How far models lie apart beyond what each may be off by itself, so that `SURE` holds four boots in five.
+    """How far models lie apart beyond what each may be off by itself, so that `SURE` holds as many boots as it should.
 
     Each is held against the middle of the other models. One that is far off does not widen the interval of all.
     """

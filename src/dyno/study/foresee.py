@@ -10,6 +10,7 @@ from dyno.hardware.gpus import live_card
 from dyno.hardware.spec import Hardware
 from dyno.model.spec import ModelSpec
 from dyno.plan.calibration import calibration_of
+from dyno.plan.known import beyond
 from dyno.plan.observed import kept_boots, parse_release
 from dyno.plan.planning import Question
 from dyno.plan.planning import candidate as planned
@@ -39,7 +40,7 @@ def foresee(prepared: Prepared, hardware: Hardware, at: str) -> PlanLine:
         return PlanLine((), f"Nothing is predicted for an engine on {platform}.", at)
     try:
         question = _question(prepared.environment, model, hardware, prepared.device_uuid)
-        seen = [_foreseen(each, question, prepared.spec) for each in prepared.candidates if _plannable(each)]
+        seen = [_foreseen(each, question, prepared.spec) for each in prepared.candidates if _plannable(each, model)]
     except InputError as error:
         return PlanLine((), f"Nothing is predicted: {error}.", at)
     return PlanLine(tuple(each for each in seen if each.rejected or each.figures), "", at)
@@ -59,8 +60,8 @@ def refuse_baseline(line: PlanLine, candidates: Sequence[Candidate]) -> None:
                                "by --no-lint" for reason in each.rejected))  # fmt: skip
 
 
-def _plannable(candidate: Candidate) -> bool:
-    return not _BEYOND_A_PLAN & {name for name, _ in candidate.args.flags}
+def _plannable(candidate: Candidate, model: ModelSpec) -> bool:
+    return not _BEYOND_A_PLAN & {name for name, _ in candidate.args.flags} and not beyond(candidate.args, model)
 
 
 def _question(environment: Environment, model: ModelSpec, hardware: Hardware, device: str | None) -> Question:
