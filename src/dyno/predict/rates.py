@@ -15,7 +15,7 @@ class Rates:
     `weights`, `decode` and `link` are shares of a bandwidth: of streaming weights, of reading the KV cache for a new
     token, between cards. `gemm`, `gemm_low` (8 bits and less) and `prefill` (attention) are shares of FLOP/s.
     `layer_s` and `request_s` are the card's own time for a layer and for a request in every step, whatever it does
-    there. `host_s` is the processor's for a step that a CUDA graph holds, `eager_s` for launching the kernels of a layer.
+    there. `host_s` is the processor's for a step that a CUDA graph holds, `eager_s` for launching a layer's kernels.
     `front_s` lies between a client and the scheduler, `turn_s` more for every answer that the API server streams
     meanwhile; `admit_s` is that server's time for one request, `prompt_s` for each token of a prompt, which it decodes
     before it sends the first of the answer.

@@ -3,9 +3,9 @@
 vllm/v1/core/sched/scheduler.py and vllm/v1/engine/core.py of 0.26 and 0.32: running requests first, each with the rest
 of the token budget; then waiting ones, first come first served, whose whole prompt must find blocks; the last one in
 is thrown out when blocks run short, and computed again. With async scheduling two steps are under way: one is put
-together and launched once the one before the last is through, so that what comes later waits a step longer, and only then
-the last one's tokens are looked at. An API server that is sent many requests at once works on all of them in turns: none
-is through before most of the work for all is done. Every answer that it streams meanwhile takes its turn as well.
+together and launched once the one before the last is through, so that what comes later waits a step longer, and only
+then the last one's tokens are looked at. An API server that is sent many requests at once works on all of them in
+turns: none is through before most of the work for all is done. Every answer that it streams takes its turn as well.
 """
 
 from collections import deque
@@ -28,8 +28,8 @@ class Engine:
 
     `front_s` lies between a client and the scheduler, and `turn_s` more for every answer that is being streamed;
     `front_varies` is by how much, as a share of it, that way is longer or shorter each time. `admit_s` is the API
-    server's time for a request, of which no other can have any; `prompt_s` what it takes, for every token of the prompt,
-    to send the first token of the answer.
+    server's time for a request, of which no other can have any; `prompt_s` what it takes, for every token of the
+    prompt, to send the first of the answer.
     """
 
     max_num_batched_tokens: int
