@@ -7,7 +7,7 @@ from models import DEEPSEEK_V3, GPT_OSS_20B, LLAMA_8B, NEMOTRON_3_NANO, QWEN3_4B
 
 from dyno.hardware.gpus import find_card
 from dyno.predict.calibrate import Point, calibrate
-from dyno.predict.latency import Run, closed_loop, open_loop, predict_latency, reasons_unserved, simulated
+from dyno.predict.latency import Run, closed_loop, open_loop, predict_latency, reasons_unserved, simulated, unsettled
 from dyno.predict.memory import predict_memory
 from dyno.predict.rates import LAUNCHES, generic
 from dyno.workload import Workload
@@ -56,7 +56,7 @@ def test_more_api_servers_take_up_what_comes_together_sooner():
 
 def test_where_first_tokens_come_in_waves_their_median_is_less_sure():
     runs = [run_of(setup(QWEN3_4B), clients=clients) for clients in (64, 1)]
-    waves, alone = (simulated(run, KNOWN.rates).unsettled() for run in runs)
+    waves, alone = (unsettled(simulated(run, KNOWN.rates).ttft_ms) for run in runs)
     assert waves > 2 * alone
     told = predict_latency(runs[0], KNOWN, {"ttft": 0.0})
     assert log(told.ttft_ms.high / told.ttft_ms.low) == pytest.approx(2 * 1.2816 * waves)
