@@ -115,7 +115,7 @@ def blocks(outcomes: list[Outcome]) -> dict[str, str]:
     for outcome in outcomes:
         made[f"matrix {outcome.study}"] = dossier.seed_matrix(outcome)
         made[f"worth {outcome.study}"] = dossier.worth_table(outcome, outcomes)
-        made[f"confirmed {outcome.study}"] = dossier.confirmed_table(outcome)
+        made[f"confirmed {outcome.study}"] = dossier.rounds_table(outcome)
         for name, test in (("capacity", "concurrency"), ("sustained", "sustained"), ("soak", "soak")):
             made[f"{name} {outcome.study}"] = dossier.long_table(outcome, test)
     made["audit"] = dossier.audit_table(outcomes)

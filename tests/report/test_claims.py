@@ -1,7 +1,7 @@
 """Claims of others beside what was measured."""
 
 import pytest
-from tests.report.test_dataset import LOADS
+from tests.report.test_dataset import LOADS, screened
 from tests.report.test_dossier import STEPS
 from tests.study.made import FACTS, journal, step
 
@@ -50,6 +50,15 @@ def test_a_claim_is_told_with_the_figure_that_it_names(tmp_path, given, said):
 def test_of_several_studies_that_tell_the_last_counts(tmp_path):
     cold, silent = outcome("s-cold"), outcome("s-warm", steps=STEPS[:3])
     assert "x1.19" in told(tmp_path, [cold, silent], "s*")
+
+
+def test_a_speedup_is_the_confirmed_one_where_there_is_one(tmp_path):
+    steps = list(STEPS[:9])
+    for number in range(3):
+        for place, (name, chat) in enumerate((("baseline", 100.0), ("eager", 130.0 + number))):
+            steps += screened(3 + 2 * number + place, name, chat, 50.0, phase="confirm", pair=number)
+    made, spec = journal(steps, workloads=LOADS, confirm=("eager", 3))
+    assert "x1.31 | does not hold" in told(tmp_path, [judge(made, spec, "s")])
 
 
 @pytest.mark.parametrize(("bound", "problem"), [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.report.test_dataset import LOADS, screened
-from tests.study.made import HARDWARE, journal, prepared
+from tests.study.made import HARDWARE, journal, pair, prepared, whole
 from tools.evidence import make, take_in
 
 from dyno.report import dossier
@@ -57,6 +57,23 @@ def test_what_a_first_token_took_longer_is_told_in_two_parts():
             "reconcile.e2el_mean_ratio": 1.004, "reconcile.e2el_mean_excess_ms": 4.0}  # fmt: skip
     assert dossier.first_token(told) == (16.5, 4.0, 12.5)
     assert dossier.first_token({}) == (None, None, None)
+
+
+def test_a_single_verdict_has_a_table_too_and_names_its_workload():
+    steps = list(whole(0, "baseline")) + list(whole(1, "eager", 130.0))
+    for number in range(3):
+        steps += pair(number, 2 + 2 * number, "eager", 130.0 + number, 100.0)
+    made, spec = journal(steps, workloads={"pool": "chat"}, confirm=("eager", 3))
+    table = dossier.rounds_table(judge(made, spec, "s")).splitlines()
+    assert table[-1].startswith("| eager | unchanged | pool | x1.310 |")
+    assert dossier.rounds_table(outcome()) == ""
+
+
+def test_a_study_without_candidates_has_no_table_of_changes_and_no_empty_columns():
+    made, spec = journal(STEPS[:3], (), workloads=LOADS)
+    alone = judge(made, spec, "s")
+    assert dossier.worth_table(alone) == ""
+    assert "2: TTFT ms" not in dossier.seed_matrix(alone)
 
 
 def test_evidence_is_made_again_byte_for_byte_and_prose_stays(tmp_path):

@@ -53,6 +53,8 @@ def test_a_baseline_that_nothing_was_confirmed_against_is_not_called_recommended
     assert not is_recommended(first, stays)
     assert recommendation(stays) == ("Nothing is recommended: no candidate was confirmed against baseline, so it "
                                      "stays.")  # fmt: skip
+    cut = replace(stays, verdict=replace(outcome.verdict, answer="inconclusive", low=None, high=None))
+    assert state_text(first, cut) == "nothing confirmed against it"
     confirmed = replace(stays, verdict=outcome.verdict)
     assert state_text(first, confirmed) == "recommended"
 

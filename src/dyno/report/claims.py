@@ -18,8 +18,9 @@ _BOUNDS = ("at_least", "at_most", "differs_by")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`figure` is `speedup` (the largest ratio among the workloads), `TEST.FIGURE` or `start.FACT`; `over` divides it
-    by that of another configuration.
+    """`figure` is `speedup`, `TEST.FIGURE` or `start.FACT`; `over` divides it by that of another configuration.
+
+    A speedup is the largest ratio among the workloads, as confirmed where there is an interval, else as screened.
 
     It holds where the figure is `at_least` or `at_most` the bound, or differs from 1 by more than `differs_by`. `shown`
     is how the figure is told, with its place in braces. `study` may be a pattern: the last that has the figure counts.
@@ -93,7 +94,9 @@ def _value(claim: Claim, outcome: Outcome, row: Row) -> float | None:
 def _figure(name: str, outcome: Outcome, row: Row) -> float | None:
     test, _, what = name.partition(".")
     if name == "speedup":
-        return max(row.ratios.values(), default=row.ratio)
+        proven = [each.ratio for each in outcome.confirmed
+                  if each.candidate == row.candidate.name and each.ratio and each.low is not None]  # fmt: skip
+        return max(proven or row.ratios.values(), default=row.ratio)
     if test != _START:
         return figure(row, test, what)
     known = (getattr(step.facts, what, None) for step in outcome.steps

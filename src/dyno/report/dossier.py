@@ -13,7 +13,7 @@ from dyno.report.findings import audit_sentence
 from dyno.report.markdown import markdown_table
 from dyno.report.matrix import NOTHING, figure, number, state_text
 from dyno.report.tables import Cells, Table, tables, without_empty
-from dyno.report.workloads import all_tables
+from dyno.report.workloads import confirmed_table
 from dyno.study.outcome import Outcome, Row
 from dyno.study.pairs import mean_figure
 from dyno.study.space import BASELINE
@@ -84,10 +84,10 @@ def long_table(outcome: Outcome, test: str) -> str:
     return "" if made is None else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
 
 
-def confirmed_table(outcome: Outcome) -> str:
+def rounds_table(outcome: Outcome) -> str:
     """Every verdict of the rounds."""
-    made = all_tables(outcome).get("confirmed")
-    return "" if made is None else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
+    made = confirmed_table(outcome)
+    return "" if not made.rows else f"{made.caption}\n\n{markdown_table(made.headers, made.rows, made.words)}"
 
 
 def worth_table(outcome: Outcome, outcomes: Sequence[Outcome] = ()) -> str:

@@ -25,9 +25,10 @@ def charts(outcome: Outcome) -> tuple[Chart, ...]:
     """Ratios to the baseline and the pairs of the verdicts; then every launch's throughput, latencies and objective."""
     means = tuple(each for each in outcome.confirmed if each.metric == outcome.objective.name)
     verdicts = outcome.verdicts or means or ((outcome.verdict,) if outcome.verdict else ())
-    wanted = {("throughput", "output_throughput"): ("Throughput", "tok/s, more is better")}
+    load = f", {outcome.loads['throughput'].name}" if len(outcome.loads) > 1 else ""
+    wanted = {("throughput", "output_throughput"): (f"Throughput{load}", "tok/s, more is better")}
     for name, title in _LATENCIES.items():
-        wanted["throughput", name] = (title, "ms, less is better")
+        wanted["throughput", name] = (f"{title}{load}", "ms, less is better")
     wanted["ttft", "ttft_ms.p50"] = ("Time to first token of a single request, p50", "ms, less is better")
     objective = outcome.objective
     better = "more" if objective.higher_is_better else "less"

@@ -96,9 +96,13 @@ def is_recommended(row: Row, outcome: Outcome) -> bool:
 
 
 def stays(outcome: Outcome) -> bool:
-    """Whether the baseline is told for want of a confirmation, which is no recommendation."""
+    """Whether the baseline is told for want of a confirmation, which is no recommendation.
+
+    One that was cut before it had two pairs has no interval, and says as little as none.
+    """
     told = outcome.recommended.candidate.name if outcome.recommended else None
-    return outcome.verdict is None and len(outcome.rows) > 1 and told == outcome.rows[0].candidate.name
+    open_yet = all(each is None or each.low is None for each in (outcome.verdict, *outcome.verdicts))
+    return open_yet and len(outcome.rows) > 1 and told == outcome.rows[0].candidate.name
 
 
 def compared(outcome: Outcome) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Section:
 def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
     """Those that have something to show, in order."""
     sides, made = evidence.sides, all_tables(outcome)
+    whose = f"{_whose(sides)}{_load(outcome)}".strip()
     parts = [
         _of_test(made.get("confirmed"), ()),
         _of_test(made.get("workloads"), ()),
@@ -33,9 +34,8 @@ def sections(outcome: Outcome, evidence: Evidence) -> tuple[Section, ...]:
         _of_test(made.get("throughput"), ()),
         _of_test(made.get("concurrency"), concurrency_charts(sides)),
         _of_test(made.get("context"), ()),
-        Section("How long requests take", _whose(sides), charts=latency_charts(outcome, sides)),
-        Section("While it was measured", (_whose(sides) + " The newest launch under the workload's own load.").strip(),
-                charts=load_charts(sides)),
+        Section("How long requests take", whose, charts=latency_charts(outcome, sides)),
+        Section("While it was measured", f"{whose} The newest launch.", charts=load_charts(sides)),
         _of_test(made.get("sustained"), sustained_charts(outcome, sides)),
         _of_test(made.get("soak"), soak_charts(outcome, sides)),
         _of_test(made.get("foreseen"), ()),
@@ -53,6 +53,11 @@ def _launches(outcome: Outcome) -> tuple[Chart, ...]:
 
 def _of_test(table: Table | None, drawn: tuple[Chart, ...]) -> Section:
     return Section(table.title, table=table, charts=drawn) if table else Section("")
+
+
+def _load(outcome: Outcome) -> str:
+    several = len(outcome.loads) > 1 and "throughput" in outcome.loads
+    return f" Under the load {outcome.loads['throughput'].name}." if several else " Under the workload's own load."
 
 
 def _whose(sides: tuple[Side, ...]) -> str:

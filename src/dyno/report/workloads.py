@@ -9,18 +9,18 @@ from dyno.verdict.compare import Comparison
 
 def all_tables(outcome: Outcome) -> dict[str, Table]:
     """All tables beside the matrix by what they are of, only those that hold something."""
-    made = {"confirmed": _confirmed(outcome), "workloads": _workloads(outcome)}
+    several = len(outcome.confirmed) > 1  # the headline tells of one
+    made = ({"confirmed": confirmed_table(outcome)} if several else {}) | {"workloads": _workloads(outcome)}
     last = {"foreseen": foreseen_table(outcome)}
     return ({name: table for name, table in made.items() if table.rows} | tables(outcome)
             | {name: table for name, table in last.items() if table.rows})  # fmt: skip
 
 
-def _confirmed(outcome: Outcome) -> Table:
-    """Every verdict of the confirmation, where there is more than the one that the headline tells."""
+def confirmed_table(outcome: Outcome) -> Table:
+    """Every verdict of the confirmation."""
     altering = {row.candidate.name for row in outcome.rows if row.candidate.alters_output}
-    rows = [(each.candidate, "accuracy not tested" if each.candidate in altering else "unchanged", _load(each),
-             *ratio_cells(each), str(each.launches), each.answer)
-            for each in outcome.confirmed] if len(outcome.confirmed) > 1 else []  # fmt: skip
+    rows = [(each.candidate, "accuracy not tested" if each.candidate in altering else "unchanged", _load(each, outcome),
+             *ratio_cells(each), str(each.launches), each.answer) for each in outcome.confirmed]  # fmt: skip
     every = f' "{ALL}" is the geometric mean over them.' if len(outcome.loads) > 1 else ""
     caption = ("Ratios to the baseline of the same rounds, in which all of them were launched in turn; intervals are "
                "as wide as it takes for all ratios of a kind to hold together." + every)  # fmt: skip
@@ -31,8 +31,10 @@ def _confirmed(outcome: Outcome) -> Table:
 ALL = "all"
 
 
-def _load(made: Comparison) -> str:
-    return made.metric.partition("@")[2] or ALL
+def _load(made: Comparison, outcome: Outcome) -> str:
+    """One workload's name, or that it is all of several."""
+    only = outcome.workload.name if len(outcome.loads) < 2 else ALL
+    return made.metric.partition("@")[2] or only
 
 
 def ratio_cells(made: Comparison) -> tuple[str, str]:
