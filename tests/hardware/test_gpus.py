@@ -33,7 +33,8 @@ def test_an_unknown_card_is_refused_with_the_nearest_names():
     [
         ("4090", "4090 is taken to be the RTX 4090, not the RTX 4090 Laptop"),
         ("A100", "A100 is taken to be the A100 80GB, not the A100 40GB or the A100 80GB PCIe"),
-        ("rtx 4090", ""), ("B200", ""), ("NVIDIA H100 PCIe", ""),
+        ("4060 Ti", "4060 Ti is taken to be the RTX 4060 Ti 16GB"), ("rtx 4090", ""), ("B200", ""),
+        ("NVIDIA H100 PCIe", ""),
     ],
 )  # fmt: skip
 def test_a_name_that_several_cards_begin_with_is_resolved_and_told(written, choice):

@@ -32,6 +32,11 @@ def test_a_missing_folder_is_named(source):
         resolve_model(source)
 
 
+def test_what_cannot_be_a_name_is_said():
+    with pytest.raises(InputError, match="cannot be a folder or model"):
+        resolve_model("m" * 5000)
+
+
 def test_a_folder_without_a_config_is_named(tmp_path):
     with pytest.raises(InputError, match=r"has no config\.json; name the folder"):
         resolve_model(str(tmp_path))

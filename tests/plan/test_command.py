@@ -169,6 +169,10 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
         ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
         ({"quantization_config": {"quant_method": "tomorrow"}}, "its quantization tomorrow is not one whose width"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+        (
+            {"num_hidden_layers": 900, "intermediate_size": 2**31},
+            "its numbers make 1.5e+16 parameters, which no model has",
+        ),
         ({"torch_dtype": "int3"}, "dtype is 'int3': it must be one of PyTorch's, such as bfloat16"),
         ({"num_key_value_heads": 5}, "num_key_value_heads is 5: it does not divide the 32 attention heads"),
     ],

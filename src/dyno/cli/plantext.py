@@ -13,6 +13,7 @@ from dyno.predict.offload import Offload
 from dyno.units import format_bytes, format_figure
 
 _WIDTH = 60
+_THOUSAND = 1000 * 2**30  # bytes
 _COLOURS = {"weights": "blue", "activations": "yellow", "others": "magenta", "KV cache": "green", "CUDA graphs": "cyan",
             "context and kept": "red", "others' memory": "white", "free": "dim"}  # fmt: skip
 
@@ -177,12 +178,22 @@ def _speeds(latency: Latency | None) -> tuple[str, str, str]:
 def _grid(cells: tuple[Cell, ...]) -> Table:
     """One row a length, one column a number of requests: the KV cache they need, red where it is not there."""
     numbers = sorted({cell.concurrency for cell in cells})
-    table = Table(box=None, padding=(0, 2), title="KV cache for requests of a length, at once", title_justify="left")
+    table = Table(
+        box=None,
+        padding=(0, 1),
+        title="GiB of KV cache for requests of a length, at once; in brackets: more than there is",
+        title_justify="left",
+    )
     table.add_column("max_model_len", justify="right")
     for number in numbers:
         table.add_column(str(number), justify="right")
     for length in sorted({cell.max_model_len for cell in cells}):
         row = [cell for cell in cells if cell.max_model_len == length]
-        table.add_row(f"{length:,}", *(Text(format_bytes(cell.kv_bytes), style="green" if cell.fits else "red")
-                                       for cell in row))  # fmt: skip
+        table.add_row(f"{length:,}", *map(_cell, row))
     return table
+
+
+def _cell(cell: Cell) -> Text:
+    nbytes = cell.kv_bytes
+    shown = f"{nbytes / 2**30:,.3g}" if nbytes < _THOUSAND else f"{nbytes / 2**30:,.0f}"
+    return Text(shown, style="green") if cell.fits else Text(f"({shown})", style="red")

@@ -82,10 +82,11 @@ def named_card(name: str, where: str = "--gpu") -> Named:
     wanted = _key(name)
     if found := _lookup(name):
         others = [known for known in _table() if _key(known).startswith(wanted) and known != found.name]
-        said = others and name.casefold() != found.name.casefold()
-        return Named(
-            found, f"{name} is taken to be the {found.name}, not the {' or the '.join(others)}" if said else ""
-        )
+        shorter = len(wanted) < len(_key(found.name)) and _key(found.name).startswith(wanted)
+        if name.casefold() == found.name.casefold() or not (others or shorter):
+            return Named(found)
+        instead = f", not the {' or the '.join(others)}" if others else ""
+        return Named(found, f"{name} is taken to be the {found.name}{instead}")
     alike = [known for known in _table() if len(wanted) > 1 and wanted in _key(known)]
     close = alike[:_MOST_OFFERED] or _nearest(name)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -15,7 +15,8 @@ from dyno.model.quantization import read_quantization
 from dyno.model.rope import read_rope
 from dyno.model.spec import ModelSpec
 
-MOST_LAYERS = 10_000  # the deepest model has a few hundred
+MOST_PARAMETERS = 10**14  # a hundred times the largest
+MOST_LAYERS = 1_000  # the deepest model has a few hundred
 
 
 # PyTorch's names, and what they come to: vLLM serves those that are no floats of 16 or 32 bits as it would by default.
@@ -167,6 +168,8 @@ def _shape(config: _Config, values: dict[str, Any], where: str) -> tuple[Shape, 
         )
     if fields.problems:
         raise InputError(*(f"{where}: {problem}; {_REMEDY}" for problem in dict.fromkeys(fields.problems)))
+    if (number := sum(group.parameters for group in shape.weights)) > MOST_PARAMETERS:
+        raise InputError(f"{where}: its numbers make {number:.2g} parameters, which no model has; {_REMEDY}")
     if fields.lacking:
         return Shape((), (), 0), f"its config lacks {', '.join(dict.fromkeys(fields.lacking))}"
     return shape, ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dyno.errors import InputError, NoDiskSpace
+from dyno.errors import InputError, NoDiskSpace, shown
 from dyno.home import free_disk_bytes
 from dyno.model.config import read_config
 from dyno.model.safetensors import check_against, indexed_files, read_stored, stored_on_hub
@@ -36,9 +36,8 @@ def resolve_model(
     unless `offline` or HF_HUB_OFFLINE=1. With `download` False its config alone is fetched and `path` stays None.
     InputError for what cannot be found or read; NoDiskSpace, before the download, if it would not fit.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return read_folder(folder.absolute(), source)
+    if folder := _folder(source):
+        return read_folder(folder, source)
     if not _ID.fullmatch(source):
         raise InputError(f"{source}: no such model folder, and not a Hugging Face id (owner/name); check the path")
     if cached := _cached(source):
@@ -49,6 +48,15 @@ def resolve_model(
                          "reached or not allowed (HF_HUB_OFFLINE); download it, or name a local folder")  # fmt: skip
     spec = _spec_on_hub(source, files)  # read before gigabytes are fetched for nothing
     return read_folder(_download(source, files, progress), source) if download else spec
+
+
+def _folder(source: str) -> Path | None:
+    """The folder of that name. InputError for what cannot be a name."""
+    try:
+        folder = Path(source).expanduser()
+        return folder.absolute() if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{shown(source)}: cannot be a folder or model ({error}); check the path") from error
 
 
 def read_folder(folder: Path, source: str) -> ModelSpec:

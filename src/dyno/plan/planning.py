@@ -24,7 +24,8 @@ from dyno.workload import Limit
 
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
-_SHORTEST_ROW = 2048
+_SHORTEST_ROW, _LONGEST_ROW = 2048, 2**24
+_FULLER = 0.97  # of a card that nobody else uses; more leaves nothing to what no budget counts
 _SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
 # Changes that people try first, and why.
@@ -170,6 +171,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
+    if longest < setup.max_model_len and question.card and asked.get("gpu_memory_utilization") is None:
+        found.append((f"{_FULLER:g} of the card", (("gpu_memory_utilization", _FULLER),)))
     if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
         found.append((f"{number} cards", (("tensor_parallel_size", number),)))
     return found
@@ -177,7 +180,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
 
 def _cards(question: Question) -> int:
     """The fewest cards that hold what one does not, 0 where so many are not there or the flag was given."""
-    if question.card is None or question.args.flag("tensor_parallel_size") is not None:
+    card = question.card
+    if card is None or "Laptop" in card.name or question.args.flag("tensor_parallel_size") is not None:
         return 0
     split = ((number, question.args.overlay(EngineArgs(question.args.model, (("tensor_parallel_size", number),))))
              for number in _SPLITS if number <= (question.cards or _SPLITS[-1]))  # fmt: skip
@@ -204,8 +208,9 @@ def _largest(question: Question, asked: Candidate) -> Largest:
 def _grid(asked: Candidate) -> tuple[Cell, ...]:
     """Lengths by powers of two, by requests at once: what their KV cache needs and whether it is there."""
     setup, memory = asked.setup, asked.memory
-    lengths = [_SHORTEST_ROW]
-    while lengths[-1] * 2 <= longest_len(setup.model, setup.release):
+    longest = min(_LONGEST_ROW, longest_len(setup.model, setup.release))
+    lengths = [min(_SHORTEST_ROW, longest)]
+    while lengths[-1] * 2 <= longest:
         lengths.append(lengths[-1] * 2)
     cells = []
     for length in lengths:

@@ -120,8 +120,10 @@ def lacking(setup: Setup, memory: Memory, host: Host) -> tuple[str, ...]:
             reasons.append(f"vLLM asks for {format_bytes(memory.requested_bytes)} (gpu_memory_utilization "
                            f"{setup.utilization:g}), {format_bytes(free)} is free")  # fmt: skip
         if memory.device_used_bytes > setup.card.cuda_bytes:
+            over = memory.device_used_bytes - setup.card.cuda_bytes
             reasons.append(f"{format_bytes(memory.device_used_bytes)} would be in use when ready, "
-                           f"{setup.card.name} has {format_bytes(setup.card.cuda_bytes)}")  # fmt: skip
+                           f"{setup.card.name} has {format_bytes(setup.card.cuda_bytes)}: {format_bytes(over)} too much"
+                           )  # fmt: skip
     elif host.ram_free_bytes is not None:
         free = host.ram_free_bytes
         wanted = {"KV cache": memory.kv_cache_bytes, "weights and worker": memory.weights_bytes + memory.other_bytes}
