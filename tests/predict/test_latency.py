@@ -1,5 +1,6 @@
 """Figures of a load, how sure they are, and what points do to them."""
 
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -126,6 +127,15 @@ def test_points_of_one_model_correct_another():
     assert abs(after.p50 / wanted - 1) < 0.7 * abs(before.p50 / wanted - 1)
     assert after.high / after.low < before.high / before.low
     assert after.low < wanted < after.high
+
+
+def test_a_machine_that_is_slower_throughout_is_believed():
+    slower = [replace(each, told={name: value / 1.4 if name == "output_throughput" else 1.4 * value
+                                  for name, value in each.told.items()})
+              for each in points(setup(QWEN3_4B), KNOWN.rates)]  # fmt: skip
+    fitted = calibrate(slower, KNOWN)
+    for each in slower:
+        assert log(simulated(each.run, fitted.rates).medians()["tpot"] / each.told["tpot"]) == pytest.approx(0, abs=0.1)
 
 
 def test_nothing_is_surer_than_launches_differ():
