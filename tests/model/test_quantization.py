@@ -1,6 +1,7 @@
 import pytest
 from models import GPT_OSS_20B, LLAMA_8B, QWEN3_4B, setup
 
+from dyno.hardware.gpus import find_card
 from dyno.model.quantization import read_quantization
 from dyno.model.spec import Quantization
 from dyno.predict.weights import weights_bytes
@@ -30,13 +31,22 @@ def test_a_checkpoints_method_is_read_with_its_width(config, expected):
 
 
 @pytest.mark.parametrize("config", [None, [], {}, {"quant_method": 3}, {"quant_method": "tomorrow"},
-                                    {"quant_method": "compressed-tensors"}])  # fmt: skip
+                                    {"quant_method": "compressed-tensors"}, {"quant_method": "awq", "bits": "x"},
+                                    {"quant_method": "gptq", "bits": 0}, {"quant_method": "gptq", "bits": True},
+                                    {"quant_method": "awq", "bits": 4, "group_size": 10**9}])  # fmt: skip
 def test_what_is_not_known_is_not_guessed(config):
     assert read_quantization(config) is None
 
 
-def test_strange_widths_fall_back_to_the_methods_own():
-    assert read_quantization({"quant_method": "awq", "bits": "x", "group_size": 10**9}) == Quantization("awq", 4, 128)
+def test_widths_that_are_not_said_are_the_methods_own():
+    assert read_quantization({"quant_method": "awq"}) == Quantization("awq", 4, 128)
+
+
+def test_experts_in_mxfp4_are_padded_for_marlins_tiles_but_not_for_hopper():
+    config = GPT_OSS_20B | {"quantization_config": {"quant_method": "mxfp4"}}
+    experts = 24 * 32 * 3 * 2880 * 2880 * 17 / 32  # bytes: 4 bits and a scale of 8 for 32
+    more = weights_bytes(setup(config, card=find_card("RTX 4090"))) - weights_bytes(setup(config))
+    assert more == pytest.approx(experts * (3072 * 2944 / 2880**2 - 1), rel=0.06)
 
 
 @pytest.mark.parametrize(

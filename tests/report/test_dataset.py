@@ -115,6 +115,14 @@ def test_a_ratio_over_workloads_is_the_geometric_mean_of_theirs_and_all_are_told
     assert rows["eager"][-1] == "x1.149"
 
 
+def test_the_loads_of_a_launch_that_was_cut_between_them_enter_no_ratio():
+    steps = [*screened(0, "baseline", 100.0, 50.0), *screened(1, "eager", 110.0, 60.0)[:2]]
+    made, spec = journal(steps, workloads=LOADS)
+    row = judge(made, spec, "s").rows[1]
+    assert (row.state, row.ratio, row.ratios) == ("pending", None, {})
+    assert row.metrics["throughput"]["output_throughput"] == 110.0
+
+
 def test_a_workload_that_was_not_measured_leaves_no_ratio_and_one_that_is_void_a_void_row():
     void = step(1, "eager", "throughput@prompts", state="void", void=("late",))
     steps = [*screened(0, "baseline", 100.0, 50.0), *whole(1, "eager"), void]

@@ -90,7 +90,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
     shape, unknown = _shape(config, fields, where)
     method, quantized = config.quantization_config.quant_method, read_quantization(fields.get("quantization_config"))
     if method and not quantized and not unknown:
-        shape, unknown = Shape((), (), 0), f"its quantization {method} is not one whose width Dyno knows"
+        shape, unknown = Shape((), (), 0), f"its quantization {shown(method)[1:-1]} is not one whose width Dyno knows"
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),

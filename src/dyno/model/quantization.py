@@ -10,6 +10,7 @@ _WIDTHS: Mapping[str, tuple[float, int]] = {
     "fp8": (8, 0), "fbgemm_fp8": (8, 0), "ptpc_fp8": (8, 0), "modelopt": (8, 0), "modelopt_fp4": (4, 16),
     "mxfp4": (4, 32), "bitsandbytes": (4, 64), "bitblas": (4, 128),
 }  # fmt: skip
+_BITS, _MOST_GROUP = (2, 3, 4, 5, 6, 8, 16), 2**16
 
 
 def read_quantization(config: object) -> Quantization | None:
@@ -19,7 +20,7 @@ def read_quantization(config: object) -> Quantization | None:
     if method == "compressed-tensors":
         return _compressed_tensors(config)
     if method in ("awq", "gptq", "awq_marlin", "gptq_marlin", "auto-round", "moe_wna16"):
-        return Quantization(method, _number(config, "bits", 4), max(0, int(_number(config, "group_size", 128))))
+        return _grouped(method, config.get("bits", 4), config.get("group_size", 128))
     if method == "modelopt" and "fp4" in str(config.get("quant_algo", "")).lower():
         return Quantization(method, 4, 16)
     if method == "mxfp4":
@@ -38,11 +39,12 @@ def _compressed_tensors(config: dict[str, Any]) -> Quantization | None:
     weights = first.get("weights") if isinstance(first, dict) else None
     if not isinstance(weights, dict):
         return None
-    return Quantization("compressed-tensors", _number(weights, "num_bits", 8),
-                        max(0, int(_number(weights, "group_size", 0))))  # fmt: skip
+    return _grouped("compressed-tensors", weights.get("num_bits", 8), weights.get("group_size", 0))
 
 
-def _number(config: Mapping[str, Any], name: str, default: float) -> float:
-    value = config.get(name)
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 2**20
-    return float(value) if fits and value is not None else default
+def _grouped(method: str, bits: object, group: object) -> Quantization | None:
+    """None for numbers that no such checkpoint has. -1 and none are groups of a whole row."""
+    group = 0 if group in (None, -1) else group
+    if type(bits) is not int or bits not in _BITS or type(group) is not int or not 0 <= group <= _MOST_GROUP:
+        return None
+    return Quantization(method, bits, group)

@@ -7,6 +7,7 @@ a tensor is counted with all of the block it lies in, which may be one that anot
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 
 from dyno.model.spec import ModelSpec, Role, Weights
 from dyno.predict.allocator import Allocator
@@ -17,6 +18,8 @@ from dyno.predict.setup import Setup
 ELEMENT_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 in 16 bits unless it is told not to
 _MAX_SPLIT, _LIMITED_SINCE = 20 * MIB, (0, 21)
 _FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt")
+# Of hidden and intermediate sizes: Marlin's, and those of what Hopper takes, OpenAI's Triton kernels.
+_MARLIN_TILES, _TILES = (256, 128), {9: (1, 64)}
 _DEEP_GEMM, _VENDORED_SINCE = 32 * MIB, (0, 20)  # its cuBLASLt workspace; part of vLLM's wheel
 
 
@@ -150,7 +153,18 @@ def _parts(setup: Setup, group: Weights) -> tuple[float, float]:
     """The tensor itself, and its scales, which are another."""
     rows = group.rows / _shards(setup, group)
     bits, per_row, group_bits = _width(setup, group)
-    return rows * group.columns * bits / 8, rows * (per_row + group.columns * group_bits / 8)
+    padded = _padding(setup, group)
+    return padded * rows * group.columns * bits / 8, padded * rows * (per_row + group.columns * group_bits / 8)
+
+
+def _padding(setup: Setup, group: Weights) -> float:
+    """How much larger MXFP4 experts are made for the kernels of a card: fused_moe/oracle/mxfp4.py of 0.26 and 0.32."""
+    model, card = setup.model, setup.card
+    if card is None or group.role != "experts" or model.quantized is None or model.quantized.method != "mxfp4":
+        return 1.0
+    tile, inner = _TILES.get(card.capability[0], _MARLIN_TILES)
+    hidden, width = model.hidden_size, model.moe_intermediate_size / setup.tensor_parallel
+    return tile * ceil(hidden / tile) / hidden * inner * ceil(width / inner) / width
 
 
 def _width(setup: Setup, group: Weights) -> tuple[float, float, float]:

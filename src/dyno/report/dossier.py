@@ -10,12 +10,13 @@ from statistics import fmean, stdev
 
 from dyno.bench.reconcile import agrees, difference
 from dyno.report.findings import audit_sentence
+from dyno.report.launches import cut_short
 from dyno.report.markdown import markdown_table
 from dyno.report.matrix import NOTHING, figure, number, state_text
 from dyno.report.tables import Cells, Table, tables, without_empty
 from dyno.report.workloads import confirmed_table
 from dyno.study.outcome import Outcome, Row
-from dyno.study.pairs import mean_figure
+from dyno.study.pairs import mean_figure, screened
 from dyno.study.space import BASELINE
 from dyno.study.spent import spent
 from dyno.study.trial import Step
@@ -39,15 +40,15 @@ class Worth:
 
 def setting_table(outcomes: Sequence[Outcome]) -> str:
     """What was measured, where, and what it cost."""
-    headers = ("Study", "Model", "Engine", "Machine", "Blocks", "Launches", "Warming", "Starting", "Measuring",
-               "Share measuring")  # fmt: skip
+    headers = ("Study", "Model", "Engine", "Machine", "Blocks", "Launches", "Cut short", "Warming", "Starting",
+               "Measuring", "Share measuring")  # fmt: skip
     rows = []
     for outcome in outcomes:
         made = spent(outcome.steps)
         launches = len({step.launch for step in outcome.steps if step.phase != "warm"})
+        times = map(format_seconds, (made.warming_s, made.starting_s, made.measuring_s))
         rows.append((outcome.study, outcome.model, outcome.engine, outcome.machine.kind, str(outcome.blocks),
-                     str(launches), *map(format_seconds, (made.warming_s, made.starting_s, made.measuring_s)),
-                     f"{made.measuring_share or 0:.0%}"))  # fmt: skip
+                     str(launches), str(cut_short(outcome)), *times, f"{made.measuring_share or 0:.0%}"))  # fmt: skip
     return markdown_table(headers, rows, headers[:4])
 
 
@@ -125,12 +126,12 @@ def _worth_cell(made: Worth | None) -> str:
 
 def worth(row: Row, tests: Sequence[str], outcome: Outcome, outcomes: Sequence[Outcome] = ()) -> Worth | None:
     """The ratio of screening; its interval is from the spread between launches of one configuration in one block."""
-    screened = [step for step in outcome.steps if step.phase == "screen"]
+    ranked = screened(outcome.steps, outcome.loads)
     alike = [each for each in outcomes or (outcome,) if each.model == outcome.model
              and all(each.loads.get(test) == outcome.loads.get(test) for test in tests)]  # fmt: skip
     spread, freedom = launch_spread(alike, tests)
-    for block in sorted({step.block for step in screened}, reverse=True):
-        sides = [_figures([step for step in screened if step.block == block and step.candidate == name], outcome, tests)
+    for block in sorted({step.block for step in ranked}, reverse=True):
+        sides = [_figures([step for step in ranked if step.block == block and step.candidate == name], outcome, tests)
                  for name in (row.candidate.name, row.candidate.against or BASELINE)]  # fmt: skip
         if not all(sides):
             continue

@@ -22,6 +22,14 @@ def launches_table(outcome: Outcome) -> Table:
     return Table("Every launch and its state", caption, headers, tuple(rows), (*headers[2:5], headers[-1]))
 
 
+_CUT = "cut short before"  # by a Dyno that kept no word of it
+
+
+def cut_short(outcome: Outcome) -> int:
+    """How many launches, but for those that only warm, did not come to all of their tests."""
+    return sum(row[2] != "warm" and row[-1].startswith(("interrupted", _CUT)) for row in launches_table(outcome).rows)
+
+
 def _row(steps: Sequence[Step], owed: Sequence[str]) -> tuple[str, ...]:
     first = steps[0]
     phase = first.phase if first.pair is None else f"{first.phase}, round {first.pair + 1}"
@@ -39,7 +47,6 @@ def _state(steps: Sequence[Step], owed: Sequence[str]) -> str:
     told = [f"interrupted in {', '.join(cut)}"] if cut else []
     missing = [test for test in owed if test not in {step.scenario for step in counted if not step.again}]
     if missing:
-        told += [f"without {', '.join(left)}"] if (left := [test for test in missing if test not in cut]) else []
-        return "; ".join(told)
+        return told[0] if told else f"{_CUT} {missing[0]}"
     void = dict.fromkeys(step.scenario for step in counted if step.state == "void")
     return "; ".join([*told, f"void: {', '.join(void)}" if void else "complete"])

@@ -8,7 +8,7 @@ from typing import Literal
 from dyno.hardware.spec import Hardware
 from dyno.study.confirmed import confirmed
 from dyno.study.journal import Journal
-from dyno.study.pairs import mean_figure, proven
+from dyno.study.pairs import mean_figure, proven, screened
 from dyno.study.schedule import is_decisive
 from dyno.study.space import BASELINE
 from dyno.study.spec import StudySpec
@@ -132,9 +132,10 @@ def _row(candidate: Candidate, steps: Sequence[Step], spec: StudySpec, plan: For
     state, cause = _state(mine, spec.loads)
     if plan and plan.rejected and not mine:
         state, cause = "rejected", "; ".join(plan.rejected)
-    ratio = _screen_ratio(candidate, steps, spec.objective, tuple(spec.loads))
+    ranked = screened(steps, spec.loads)
+    ratio = _screen_ratio(candidate, ranked, spec.objective, tuple(spec.loads))
     speedup = 1 / ratio if ratio and not spec.objective.higher_is_better else ratio
-    each = {test: _screen_ratio(candidate, steps, spec.objective, (test,)) for test in spec.loads}
+    each = {test: _screen_ratio(candidate, ranked, spec.objective, (test,)) for test in spec.loads}
     return Row(candidate, state, cause, len({step.launch for step in mine}), metrics,
                check_limits(spec.limits, _for_limits(metrics, spec.loads) | {"speedup": speedup}), ratio,
                {test: value for test, value in each.items() if value and len(each) > 1},
@@ -180,13 +181,12 @@ def _for_limits(
 
 
 def _screen_ratio(
-    candidate: Candidate, steps: Sequence[Step], objective: Objective, tests: tuple[str, ...]
+    candidate: Candidate, ranked: Sequence[Step], objective: Objective, tests: tuple[str, ...]
 ) -> float | None:
     """Candidate / what it is compared with, of the newest block that has both, launches and tests in geometric mean."""
-    screened = [step for step in steps if step.phase == "screen"]
-    for block in sorted({step.block for step in screened}, reverse=True):
+    for block in sorted({step.block for step in ranked}, reverse=True):
         ours, theirs = (
-            mean_figure([step for step in screened if step.block == block and step.candidate == name], objective, tests)
+            mean_figure([step for step in ranked if step.block == block and step.candidate == name], objective, tests)
             for name in (candidate.name, candidate.against or BASELINE))  # fmt: skip
         if ours and theirs:
             return ours / theirs

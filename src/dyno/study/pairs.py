@@ -1,6 +1,6 @@
 """Rounds of interleaved launches: which are whole, what they measured, and what a proof concludes from them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import geometric_mean, median
@@ -61,6 +61,15 @@ def figures_of(
         if ours is not None and theirs is not None:
             found.append((ours, theirs))
     return found
+
+
+def screened(steps: Sequence[Step], loads: Collection[str]) -> list[Step]:
+    """The steps of screening's launches that came to all of the loads; one that was cut before enters no ratio."""
+    taken: dict[tuple[int, int], set[str]] = {}
+    for step in steps:
+        if step.phase == "screen" and step.state != "interrupted":
+            taken.setdefault((step.block, step.launch), set()).add(step.scenario)
+    return [step for step in steps if taken.get((step.block, step.launch), set()) >= set(loads)]
 
 
 def mean_figure(mine: Sequence[Step], objective: Objective, tests: Sequence[str]) -> float | None:
