@@ -104,7 +104,7 @@ def _row(row: dict[str, str]) -> Measured | None:
         return None
     input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
     number = int(row["completed"] or 3)
-    prefix = {name: int(row[name]) for name in ("prefix_len", "prefixes") if int(row[name] or 0)}
+    prefix = {name: int(row[name]) for name in ("prefix_len", "prefixes") if int(row.get(name) or 0)}
     load = Workload(row["scenario"], input_len, output_len, clients, number, **prefix)
     told = {name: float(row[column]) for name, column in (("ttft", "ttft_ms"), ("tpot", "tpot_ms"),
             ("output_throughput", "output_throughput")) if row[column]}  # fmt: skip

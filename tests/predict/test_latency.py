@@ -1,5 +1,6 @@
 """Figures of a load, how sure they are, and what points do to them."""
 
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -7,7 +8,7 @@ from models import DEEPSEEK_V3, GPT_OSS_20B, LLAMA_8B, NEMOTRON_3_NANO, QWEN3_4B
 
 from dyno.hardware.gpus import find_card
 from dyno.predict.calibrate import Point, calibrate
-from dyno.predict.latency import Run, closed_loop, open_loop, predict_latency, reasons_unserved, simulated
+from dyno.predict.latency import Run, closed_loop, open_loop, predict_latency, reasons_unserved, simulated, unsettled
 from dyno.predict.memory import predict_memory
 from dyno.predict.rates import LAUNCHES, generic
 from dyno.workload import Workload
@@ -56,7 +57,7 @@ def test_more_api_servers_take_up_what_comes_together_sooner():
 
 def test_where_first_tokens_come_in_waves_their_median_is_less_sure():
     runs = [run_of(setup(QWEN3_4B), clients=clients) for clients in (64, 1)]
-    waves, alone = (simulated(run, KNOWN.rates).unsettled() for run in runs)
+    waves, alone = (unsettled(simulated(run, KNOWN.rates).ttft_ms) for run in runs)
     assert waves > 2 * alone
     told = predict_latency(runs[0], KNOWN, {"ttft": 0.0})
     assert log(told.ttft_ms.high / told.ttft_ms.low) == pytest.approx(2 * 1.2816 * waves)
@@ -126,6 +127,15 @@ def test_points_of_one_model_correct_another():
     assert abs(after.p50 / wanted - 1) < 0.7 * abs(before.p50 / wanted - 1)
     assert after.high / after.low < before.high / before.low
     assert after.low < wanted < after.high
+
+
+def test_a_machine_that_is_slower_throughout_is_believed():
+    slower = [replace(each, told={name: value / 1.4 if name == "output_throughput" else 1.4 * value
+                                  for name, value in each.told.items()})
+              for each in points(setup(QWEN3_4B), KNOWN.rates)]  # fmt: skip
+    fitted = calibrate(slower, KNOWN)
+    for each in slower:
+        assert log(simulated(each.run, fitted.rates).medians()["tpot"] / each.told["tpot"]) == pytest.approx(0, abs=0.1)
 
 
 def test_nothing_is_surer_than_launches_differ():

@@ -78,6 +78,20 @@ def test_triton_reads_slowly_for_one_request_and_prefills_slowly():
     assert triton.chunk_s(8192, 0) > 5 * plain.chunk_s(8192, 0)
 
 
+def test_kernels_that_only_hopper_has_better_ones_than_are_no_slower_elsewhere():
+    card = find_card("RTX 4090")
+    plain, triton = (costs(setup(QWEN3_4B, card=card, max_model_len=4096, attention_backend=each), IDEAL)
+                     for each in ("FLASH_ATTN", "TRITON_ATTN"))  # fmt: skip
+    assert triton == plain
+
+
+def test_a_step_with_prompts_takes_the_host_longer_and_one_beyond_all_graphs_longest():
+    known = costs(setup(QWEN3_4B), H200_RATES)
+    assert known.launch_s(64, 64) < known.launch_s(64, 64, prompts=True) < known.launch_s(8192, 64, prompts=True)
+    eager = costs(setup(QWEN3_4B, enforce_eager=True), H200_RATES)
+    assert eager.launch_s(1, 1) == eager.launch_s(1, 1, prompts=True) == known.launch_s(8192, 1, prompts=True)
+
+
 def test_a_card_without_a_bandwidth_has_no_costs():
     unknown = replace(find_card("H200"), bandwidth_bytes_s=None)
     assert costs(setup(QWEN3_4B, card=unknown), H200_RATES) is None

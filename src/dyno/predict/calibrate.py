@@ -24,6 +24,7 @@ _SHARES = (1.0, 0.5, 0.2, 0.05)  # of a step, until one leads down
 _GAIN = 0.002  # of the cost: less is not worth another round
 _FAR = 2.0  # standard deviations
 _MANY = 64
+_MOST_DOUBTED = 50.0  # times the variance: as little is then known of a card as of any of its kind
 
 # What was known of the error counts as so many points. A model that was not among the points is a little further off.
 _RESIDUAL_KNOWN, _OTHER_MODEL = 10.0, 1.15
@@ -48,6 +49,7 @@ def calibrate(points: Sequence[Point], known: Calibration) -> Calibration:
     usable = [point for point in _chosen(points) if _told(point, simulated(point.run, known.rates))]
     if not usable:
         return known
+    known = _doubted(usable, known)
     precision = np.linalg.inv(np.array(known.covariance))
     moved, found = np.zeros(len(NAMES)), known
     cost = _cost(usable, known)
@@ -68,6 +70,20 @@ def calibrate(points: Sequence[Point], known: Calibration) -> Calibration:
     covariance = np.linalg.inv(normal)
     return Calibration(found.rates, tuple(tuple(map(float, row)) for row in covariance), _residual(usable, found),
                        tuple(point.id for point in usable), known.constants_on)  # fmt: skip
+
+
+def _doubted(points: Sequence[Point], known: Calibration) -> Calibration:
+    """What was known, less sure where most figures lie far from what it says: then card, host or engine are others."""
+    import numpy as np
+
+    slopes, offs, weights = _linear(points, known)
+    covariance = np.array(known.covariance)
+    spread = np.einsum("ij,jk,ik->i", slopes, covariance, slopes) + 1 / weights
+    surprise = float(np.median(offs**2 / spread)) / _FAR**2
+    if surprise <= 1:
+        return known
+    wider = covariance * min(surprise, _MOST_DOUBTED)
+    return replace(known, covariance=tuple(tuple(map(float, row)) for row in wider))
 
 
 def _chosen(points: Sequence[Point]) -> Sequence[Point]:

@@ -87,14 +87,6 @@ class Figures:
     duration_s: float
     preemptions: int
 
-    def unsettled(self) -> float:
-        """How far the median TTFT may lie off for the waves alone in which requests come: of the logarithm.
-
-        Where many wait for one another first tokens come in clusters, and the median falls into one or the next.
-        """
-        below, above = (percentile(self.ttft_ms, 0.5 + by) for by in (-_WAVES, _WAVES))
-        return log(above / below) / 2 if below > 0 else 0.0
-
     def medians(self) -> dict[str, float]:
         """What points tell of a load: by name, those that there are."""
         latencies = {"ttft": self.ttft_ms, "tpot": self.tpot_ms, "e2el": self.e2el_ms}
@@ -155,8 +147,8 @@ def predict_latency(run: Run, calibration: Calibration, off: Mapping[str, float]
 def _latency(figures: Figures, off: Mapping[str, float], calibration: Calibration) -> Latency:
     low, high = _bounds(figures.output_throughput, off["output_throughput"])
     return Latency(
-        ttft_ms=_spread(figures.ttft_ms, hypot(off["ttft"], figures.unsettled())),
-        tpot_ms=_spread(figures.tpot_ms, off["tpot"]) if figures.tpot_ms else None,
+        ttft_ms=_spread(figures.ttft_ms, hypot(off["ttft"], unsettled(figures.ttft_ms))),
+        tpot_ms=_spread(figures.tpot_ms, hypot(off["tpot"], unsettled(figures.tpot_ms))) if figures.tpot_ms else None,
         e2el_ms=_spread(figures.e2el_ms, off["e2el"]),
         output_throughput=figures.output_throughput,
         output_throughput_low=low,
@@ -254,6 +246,15 @@ def _left(calibration: Calibration, figure: str) -> float:
     """What is left unexplained, at least what launches differ by. The time of a whole answer is mostly tokens."""
     name = "tpot" if figure == "e2el" else figure
     return max(calibration.residual[name], LAUNCHES[name])
+
+
+def unsettled(values: Sorted) -> float:
+    """How far their median may lie off for the waves alone in which requests come: of the logarithm.
+
+    Where many wait for one another figures come in clusters, and the median falls into one or the next.
+    """
+    below, above = (percentile(values, 0.5 + by) for by in (-_WAVES, _WAVES))
+    return log(above / below) / 2 if below > 0 else 0.0
 
 
 def _spread(values: Sorted, off: float) -> Spread:

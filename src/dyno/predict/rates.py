@@ -15,10 +15,10 @@ class Rates:
     `weights`, `decode` and `link` are shares of a bandwidth: of streaming weights, of reading the KV cache for a new
     token, between cards. `gemm`, `gemm_low` (8 bits and less) and `prefill` (attention) are shares of FLOP/s.
     `layer_s` and `request_s` are the card's own time for a layer and for a request in every step, whatever it does
-    there. `front_s` lies between client and scheduler, `turn_s` more for every answer that the API server streams
-    meanwhile; `admit_s` is its time for one request, `prompt_s` for a prompt's token before it sends the first of the
-    answer.
-    `host_s` is the processor's time for a step of one request with CUDA graphs, `eager_s` for a layer without.
+    there. `host_s` is the processor's for a step that a CUDA graph holds, `eager_s` for launching a layer's kernels.
+    `front_s` lies between a client and the scheduler, `turn_s` more for every answer that the API server streams
+    meanwhile; `admit_s` is that server's time for one request, `prompt_s` for each token of a prompt, which it decodes
+    before it sends the first of the answer.
     """
 
     weights: float
@@ -85,7 +85,7 @@ _CPU = Rates(weights=0.5, gemm=0.5, gemm_low=0.4, decode=0.4, prefill=0.2, layer
 _BY_CAPABILITY: Mapping[tuple[int, int], Rates] = {(8, 9): _ADA, (8, 0): _AMPERE, (8, 6): _AMPERE}
 _BY_GENERATION: Mapping[int, Rates] = {9: _DATACENTRE, 10: _DATACENTRE, 12: _BLACKWELL}
 # How unsure rates are, as multiples of SPREAD: measured on that very card, on one of its kind, published, guessed.
-_SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.3, 0.8, 1.5, 2.0
+_SAME, _ALIKE, _PUBLISHED, _GUESSED = 0.2, 0.8, 1.5, 2.0
 
 
 def generic(card: Card | None) -> Calibration:

@@ -11,25 +11,28 @@ from dyno.predict.rates import Rates
 from dyno.predict.setup import Setup
 from dyno.predict.weights import ELEMENT_BYTES, tensor_bytes
 
+# Where no source is named a constant was settled on the H200's points (benchmarks/README.md), of both models together.
 _SMOOTH = 3.5  # of the maximum of computing and reading, which overlap but not wholly
 _NOMINAL_CPU = (50e9, 1e12)  # bytes a second, FLOP/s: what a CPU's rates are shares of
 _CHUNK_BYTES = 2  # of an activation
 # Activations that a token moves in a layer besides GEMMs: norms, rotary, residuals, and the MLP's gate.
 _MOVED_HIDDEN, _MOVED_MLP = 14, 5
-# Experts in one kernel reach less of the peaks than one GEMM, and routing comes on top of a layer's own time.
+# Experts in one kernel reach less of the peaks than one GEMM, and routing comes on top of a layer's own time: guesses.
 _EXPERTS, _ROUTING = 0.7, 1.5
 # Seconds for FLOP/s of one SM: a tile of a GEMM is begun and ended in a time that counts the more, the faster it is
 # computed, and the less, the longer the sums are (800 terms on an H200 in 16 bits).
 _BEGINNING = 800 * 132 / 989e12
 # 8 bits in and out: activations are quantized in every layer. An FP8 KV cache, too, is written and read with more ado.
 _QUANTIZING, _FP8_KV_LAYER, _FP8_KV_REQUEST = 1.12, 1.06, 1.5
-# Without a graph that holds a step whole, Python launches its pieces; eager launches every kernel.
+# Of launching a layer's dozen of kernels one by one: attention's, and a graph of all else.
 _PIECEWISE = 0.5
 _HOST_REQUEST = 0.02  # of host_s, for every further request: scheduling, detokenizing, streaming
-# Shares of FlashAttention's own, on Hopper: (prefill, decode of 8 KV heads), which grows with the square root of them.
-# FlashInfer's 722 us for a prefill against 554 us: sgl-project/sglang pull request 6151.
+# Of FlashAttention 3's (Hopper's own, and nobody else's): (prefill, decode of 8 KV heads), which grows with the square
+# root of them. FlashInfer: 722 us for a prefill against 554 us (sgl-project/sglang pull request 6151). FlexAttention:
+# 90 % of FlashAttention 2 (pytorch.org/blog/flexattention), which has half of 3 (arXiv 2407.08608); decode is a guess.
+_HOPPER = 9
 _SLOWER: Mapping[str, tuple[float, float]] = {
-    "TRITON_ATTN": (0.14, 0.22), "FLEX_ATTENTION": (0.4, 0.5), "FLASHINFER": (0.77, 1.0),
+    "TRITON_ATTN": (0.14, 0.22), "FLEX_ATTENTION": (0.45, 0.5), "FLASHINFER": (0.77, 1.0),
 }  # fmt: skip
 _MLA_ROPE = 64
 # Bytes a second between two cards, one way: NVLink by name, else PCIe, over which two transfers share the way.
@@ -49,7 +52,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a step of one setup is made of, in seconds. Sums of these are `step_s`."""
+    """What a step of one setup is made of, in seconds: the card's time and the host's for it."""
 
     stream_s: float  # all weights but experts, once
     token_s: float  # computing them for a token
@@ -127,7 +130,7 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
     head = model.vocab_size * model.hidden_size / tp
     streaming = bandwidth * rates.weights
     routed = model.experts_per_token / model.num_experts if model.num_experts else 1.0
-    slow_prefill, slow_decode = _SLOWER.get(setup.attention_backend, (1.0, 1.0))
+    slow_prefill, slow_decode = _slower(setup)
     link, latency = _link(setup, rates)
     whole = setup.graphs and bool(setup.capture_sizes)
     eager = model.num_hidden_layers * rates.eager_s
@@ -153,6 +156,11 @@ def costs(setup: Setup, rates: Rates) -> Costs | None:
         largest_graph=setup.capture_sizes[-1] if whole else 0,
         asynchronous=setup.asynchronous,
     )
+
+
+def _slower(setup: Setup) -> tuple[float, float]:
+    hopper = setup.card is not None and setup.card.capability[0] == _HOPPER
+    return _SLOWER.get(setup.attention_backend, (1.0, 1.0)) if hopper else (1.0, 1.0)
 
 
 def _either(computing_s: float, reading_s: float) -> float:
