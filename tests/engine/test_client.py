@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dyno.engine.client import canary, fetch, health, refusal, served_models
+from dyno.engine.client import canary, fetch, health, served_models
 
 COMPLETION = {"id": "cmpl-1", "choices": [{"index": 0, "text": " kume", "finish_reason": "length"}]}
 MODELS = {"object": "list", "data": [{"id": "m"}, {"id": "nonce"}]}
@@ -65,7 +65,7 @@ def test_a_server_in_order_is_healthy_names_its_models_and_completes(server):
     server.body = json.dumps(MODELS).encode()
     assert served_models(server.url) == ("m", "nonce")
     server.body = json.dumps(COMPLETION).encode()
-    assert canary(server.url, "nonce", timeout_s=5)
+    assert canary(server.url, "nonce", timeout_s=5).answered
 
 
 def test_the_canary_asks_for_one_token_of_the_named_model(server):
@@ -82,20 +82,20 @@ def test_the_canary_asks_for_one_token_of_the_named_model(server):
 ])  # fmt: skip
 def test_a_refusal_that_lasts_is_told_with_the_servers_words(server, status, body, told):
     server.status, server.body = status, body
-    assert (refusal(server.url, "m", timeout_s=5) or "").startswith(told)
+    assert (canary(server.url, "m", timeout_s=5).refusal or "").startswith(told)
 
 
 @pytest.mark.parametrize("status", [200, 401, 429, 500, 503])
 def test_what_may_pass_is_no_refusal(server, status):
     server.status = status
-    assert refusal(server.url, "m", timeout_s=5) is None
+    assert canary(server.url, "m", timeout_s=5).refusal is None
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=lambda body: body[:30])
 def test_garbage_is_neither_models_nor_a_canary(server, body):
     server.body = body
     assert not served_models(server.url)
-    assert not canary(server.url, "m", timeout_s=5)
+    assert not canary(server.url, "m", timeout_s=5).answered
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
@@ -103,7 +103,7 @@ def test_an_error_is_not_an_answer(server, status):
     server.status, server.body = status, json.dumps(COMPLETION).encode()
     assert not health(server.url)
     assert served_models(server.url) is None
-    assert not canary(server.url, "m", timeout_s=5)
+    assert not canary(server.url, "m", timeout_s=5).answered
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_nobody_there_is_not_an_answer():
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         assert not health(url)
         assert served_models(url) is None
-        assert not canary(url, "m", timeout_s=1)
+        assert not canary(url, "m", timeout_s=1).answered
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up():

@@ -86,7 +86,7 @@ class Traces:
 def test_a_ready_engine_answers_under_the_models_name_and_tells_its_facts(engine):
     process = engine()
     facts = process.start()
-    assert client.canary(process.url, process.model_name, 5)
+    assert client.canary(process.url, process.model_name, 5).answered
     assert facts.max_model_len == 512
     assert facts.kv_cache_tokens
     assert facts.rss_bytes == pytest.approx(process.rss_bytes(), rel=0.5)
@@ -216,7 +216,7 @@ def test_an_orphan_that_answers_on_the_port_is_not_taken_for_ours(engine, tmp_pa
 
     def look(_phase):
         until(lambda: client.health(process.url))
-        seen.append(client.canary(process.url, process.model_name, 5))
+        seen.append(client.canary(process.url, process.model_name, 5).answered)
 
     with pytest.raises(EngineFailed) as caught:
         process.start(look)
@@ -284,7 +284,7 @@ def test_two_engines_at_once_do_not_touch_each_other(engine):
     second.start()
     assert second.stop() == ()
     assert all(file.exists() for file in traces.memory)
-    assert client.canary(first.url, first.model_name, 5)
+    assert client.canary(first.url, first.model_name, 5).answered
     first.stop()
     assert traces.gone()
 

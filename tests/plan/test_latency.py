@@ -54,6 +54,12 @@ def test_candidates_stand_in_the_order_of_their_predictions(model, capsys):
     assert names.index("fp8 weights") < names.index("eager")
 
 
+def test_more_api_servers_shorten_the_wait(model, capsys):
+    one, four = (plan(capsys, model, *H200, *LOAD, "--set", f"api_server_count={number}") for number in (1, 4))
+    assert four["latency"]["ttft_ms"]["mean"] < one["latency"]["ttft_ms"]["mean"]
+    assert four["memory"] == one["memory"]
+
+
 def test_points_that_were_seen_correct_one_call(model, tmp_path, capsys):
     before = plan(capsys, model, *H200, *LOAD)["latency"]
     after = plan(capsys, model, *H200, *LOAD, "--observed", points_file(tmp_path, 9.0))["latency"]

@@ -45,7 +45,7 @@ def test_it_answers_as_a_ready_engine_does(start):
     engine = start("model", "--served-model-name", "m", "nonce", "--max-model-len", "4K").wait_ready()
     assert health(engine.url)
     assert served_models(engine.url) == ("m", "nonce")
-    assert canary(engine.url, "nonce", timeout_s=5)
+    assert canary(engine.url, "nonce", timeout_s=5).answered
     assert engine.get("/version") == {"version": "0.32.0"}
     assert {card["max_model_len"] for card in engine.get("/v1/models")["data"]} == {4096}
 
@@ -178,7 +178,7 @@ def test_a_second_engine_on_the_port_fails(start):
 
 def test_an_engine_core_that_dies_ends_the_stream_and_the_server(start):
     engine = start(FAKE_FAIL="dies_mid_stream").wait_ready()
-    assert canary(engine.url, "model", timeout_s=5)
+    assert canary(engine.url, "model", timeout_s=5).answered
     with pytest.raises(IncompleteRead):
         engine.stream(prompt=PROMPT, max_tokens=9, ignore_eos=True)
     assert engine.process.wait(timeout=20) == 1
@@ -188,19 +188,19 @@ def test_an_engine_core_that_dies_ends_the_stream_and_the_server(start):
 def test_an_engine_that_hangs_is_healthy_and_completes_nothing(start):
     engine = start(FAKE_FAIL="hangs").wait_ready()
     assert health(engine.url)
-    assert not canary(engine.url, "model", timeout_s=0.1)
+    assert not canary(engine.url, "model", timeout_s=0.1).answered
 
 
 def test_a_failure_can_set_in_later(start):
     engine = start(FAKE_FAIL="hangs", FAKE_FAIL_AFTER="1").wait_ready()
-    assert [canary(engine.url, "model", timeout_s=timeout) for timeout in (5, 0.1)] == [True, False]
+    assert [canary(engine.url, "model", timeout_s=timeout).answered for timeout in (5, 0.1)] == [True, False]
 
 
 def test_answers_can_be_garbled_uncounted_or_miscounted(start):
     garbled, uncounted, miscounted = (
         start(FAKE_FAIL=name).wait_ready() for name in ("wrong_json", "no_usage", "wrong_tokens")
     )
-    assert not canary(garbled.url, "model", timeout_s=5)
+    assert not canary(garbled.url, "model", timeout_s=5).answered
     assert uncounted.complete(prompt=PROMPT)["usage"] is None
     served = miscounted.complete(prompt=PROMPT, max_tokens=4, ignore_eos=True)["usage"]["completion_tokens"]
     assert scrape(miscounted.url).total("vllm:generation_tokens") != served

@@ -2,11 +2,11 @@
 
 import http.client
 import json
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-_COMPLETIONS = "/v1/completions"
 # A request that is wrong as it is, and a server that has no such endpoint: asking again gets the same.
 _LASTING = (
     HTTPStatus.BAD_REQUEST,
@@ -69,22 +69,26 @@ def served_models(url: str, timeout_s: float = 5) -> tuple[str, ...] | None:
     return tuple(card["id"] for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str))
 
 
-def canary(url: str, model: str, timeout_s: float) -> bool:
-    """Whether the server completes one token: the only proof that the engine behind it works."""
-    choices = _fetch_object(f"{url}{_COMPLETIONS}", timeout_s, _one_token(model)).get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(choice, dict) and isinstance(choice.get("text"), str)
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What became of a request for one token. `refusal` is what the server said that will say the same again."""
+
+    answered: bool
+    refusal: str | None = None
 
 
-def refusal(url: str, model: str, timeout_s: float) -> str | None:
-    """What the server says against completing one token, None where it has nothing against it that will last."""
-    status, text = _exchange(f"{url}{_COMPLETIONS}", timeout_s, _one_token(model))
-    if status not in _LASTING:
-        return None
+def canary(url: str, model: str, timeout_s: float) -> Canary:
+    """Asks for one token: the only proof that the engine behind a server works."""
+    body = {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0, "ignore_eos": True}
+    status, text = _exchange(f"{url}/v1/completions", timeout_s, body)
     said = _object(text)
+    if status in _LASTING:
+        return Canary(False, _refusal(HTTPStatus(status), said))
+    choices = said.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return Canary(status == HTTPStatus.OK and isinstance(choice, dict) and isinstance(choice.get("text"), str))
+
+
+def _refusal(status: HTTPStatus, said: dict[str, Any]) -> str:
     told = error.get("message") if isinstance(error := said.get("error"), dict) else said.get("message")
-    return f"{status} {HTTPStatus(status).phrase}" + (f": {told}" if isinstance(told, str) else "")
-
-
-def _one_token(model: str) -> dict[str, object]:
-    return {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0, "ignore_eos": True}
+    return f"{status} {status.phrase}" + (f": {told}" if isinstance(told, str) else "")

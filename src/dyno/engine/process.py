@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from dyno.engine import client, metrics, watchdog
 from dyno.engine.args import EngineArgs
+from dyno.engine.client import Canary
 from dyno.engine.environment import Environment
 from dyno.engine.facts import StartFacts, read_facts
 from dyno.engine.failures import Cause, Failure, diagnose
@@ -127,30 +128,25 @@ class EngineProcess:
 
     def _wait_until_ready(self, leash: "Leash", deadline: float, on_progress: Callable[[str], None] | None) -> None:
         told = None
-        while not self._answers(deadline - time.monotonic()):
+        while not (canary := self._canary(deadline - time.monotonic())).answered:
             leash.listen(POLL_S)
             if leash.error:
                 raise EnvironmentBroken(f"{self.environment.python} cannot be run: {leash.error}; see `dyno env list`")
-            refusal = self._refusal()
-            if refusal or leash.has_ended() or time.monotonic() > deadline:
-                failure = self._fail(timed_out=not leash.has_ended(), refusal=refusal)
+            if canary.refusal or leash.has_ended() or time.monotonic() > deadline:
+                failure = self._fail(timed_out=not leash.has_ended(), refusal=canary.refusal)
                 message = f"{failure.cause}: {failure.detail}\n{failure.remedy} Log: {self.log_path}"
                 raise EngineFailed(message, failure)
             if on_progress and (phase := newest_phase(self._log())) != told:
                 on_progress(phase)
                 told = phase
 
-    def _answers(self, seconds_left: float) -> bool:
-        return (self._is_up()
-                and client.canary(self.url, self.model_name, max(POLL_S, min(CANARY_S, seconds_left)))
-                and self._leash is not None and not self._leash.has_ended())  # fmt: skip
-
-    def _is_up(self) -> bool:
+    def _canary(self, seconds_left: float) -> Canary:
         """Only our own child counts: an orphan of an earlier run can answer on the same port."""
-        return client.health(self.url) and self._nonce in (client.served_models(self.url) or ())
-
-    def _refusal(self) -> str | None:
-        return client.refusal(self.url, self.model_name, POLL_S) if self._is_up() else None
+        if not client.health(self.url) or self._nonce not in (client.served_models(self.url) or ()):
+            return Canary(answered=False)
+        made = client.canary(self.url, self.model_name, max(POLL_S, min(CANARY_S, seconds_left)))
+        lives = self._leash is not None and not self._leash.has_ended()
+        return made if lives else Canary(answered=False)
 
     def _facts(self, ready_s: float) -> StartFacts:
         scraped = metrics.scrape(self.url)

@@ -12,6 +12,7 @@ _SCALES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**3
 _SWITCH: Mapping[str, bool] = {"true": True, "false": False}
 _MOST = 2**31 - 1  # that vLLM's kernels count to
 _MOST_BYTES = 2**50
+_MOST_SERVERS = 256
 _MOST_CARDS = 1024
 
 # Those of vLLM's whose size is known here: of the others nobody looked what they keep beside the values.
@@ -89,6 +90,7 @@ FLAGS: Mapping[str, Kind] = {
     "kv_cache_memory_bytes": _from_to(1, _MOST_BYTES),
     "block_size": _from_to(1, 2**20),
     "tensor_parallel_size": _from_to(1, _MOST_CARDS),
+    "api_server_count": _from_to(1, _MOST_SERVERS),
     "gpu_memory_utilization": Kind(_share, "a number above 0 and at most 1"),
     "kv_offloading_size": Kind(_gibibytes, f"a number of GiB from 0 to {_MOST_BYTES // 2**30}"),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
