@@ -42,6 +42,20 @@ def test_a_token_costs_what_public_tables_say(config, kib):
     assert bytes_per_token(setup(config)) / 1024 == kib
 
 
+@pytest.mark.parametrize(
+    ("config", "change", "sparse"),
+    [
+        (QWEN3_30B_A3B, {}, 48), (QWEN3_30B_A3B, {"decoder_sparse_step": 2}, 24),
+        (QWEN3_30B_A3B, {"mlp_only_layers": [0, 1, 47]}, 45),
+        (QWEN3_30B_A3B, {"mlp_only_layers": [0, 1], "decoder_sparse_step": 2}, 23),
+        (DEEPSEEK_V3, {}, 58), (DEEPSEEK_V3, {"moe_layer_freq": 2}, 29),
+    ],
+)  # fmt: skip
+def test_only_layers_that_the_config_says_have_experts(config, change, sparse):
+    weights = read({**config, "intermediate_size": 6144, **change}).weights
+    assert {group.count for group in weights if group.role == "experts"} == {sparse}
+
+
 def test_a_latent_is_kept_whole_by_every_card_and_heads_are_shared_out():
     assert bytes_per_token(setup(DEEPSEEK_V3, tensor_parallel_size=8)) / 1024 == 68.625
     assert bytes_per_token(setup(LLAMA_8B, tensor_parallel_size=4)) / 1024 == 32.0

@@ -47,6 +47,14 @@ class Fields:
             return default
         return value
 
+    def numbers(self, name: str) -> frozenset[int]:
+        """A list of layers' numbers, none where it is not set. Other things are a problem."""
+        value = self.values.get(name, [])
+        if not isinstance(value, list) or not all(type(number) is int for number in value):
+            self.problems.append(f"{name} is {shown(value)}: it must be a list of whole numbers")
+            return frozenset()
+        return frozenset(value)
+
     def words(self, name: str, length: int | None = None) -> tuple[str, ...] | None:
         """A list of words, one a layer where `length` says so; None when it is not set."""
         value = self.values.get(name)

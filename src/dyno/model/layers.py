@@ -96,12 +96,14 @@ def mlp_weights(layers: int, hidden: int, width: int, gated: bool = True) -> lis
 
 def mlp_layers(family: Family, sizes: Sizes) -> tuple[int, int]:
     """Layers with a dense MLP and layers with experts."""
-    if not family.moe:
-        return sizes.depth, 0
+    read, sparse = sizes.fields, sizes.depth if family.moe else 0
     if family.moe == "deepseek":
-        first = min(sizes.fields.count("first_k_dense_replace", default=0, least=0), sizes.depth)
-        return first, sizes.depth - first
-    return 0, sizes.depth
+        first, every = read.count("first_k_dense_replace", default=0, least=0), read.count("moe_layer_freq", default=1)
+        sparse = sum(layer >= first and layer % every == 0 for layer in range(sizes.depth))
+    elif family.moe == "qwen":
+        dense, every = read.numbers("mlp_only_layers"), read.count("decoder_sparse_step", default=1)
+        sparse = sum((layer + 1) % every == 0 and layer not in dense for layer in range(sizes.depth))
+    return sizes.depth - sparse, sparse
 
 
 def experts(family: Family, sizes: Sizes) -> Shape:
