@@ -1,7 +1,10 @@
+import json
+
 import pytest
 from models import GPT_OSS_20B, LLAMA_8B, QWEN3_4B, setup
 
 from dyno.hardware.gpus import find_card
+from dyno.model.config import read_config
 from dyno.model.quantization import read_quantization
 from dyno.model.spec import Quantization
 from dyno.predict.weights import weights_bytes
@@ -23,6 +26,7 @@ COMPRESSED = {
         (COMPRESSED, ("compressed-tensors", 4, 128)),
         ({"quant_method": "mxfp4"}, ("mxfp4", 4, 32)),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("modelopt", 4, 16)),
+        ({"quant_method": "modelopt", "quantization": {"quant_algo": "FP8"}}, ("modelopt", 8, 0)),
     ],
 )
 def test_a_checkpoints_method_is_read_with_its_width(config, expected):
@@ -32,10 +36,36 @@ def test_a_checkpoints_method_is_read_with_its_width(config, expected):
 
 @pytest.mark.parametrize("config", [None, [], {}, {"quant_method": 3}, {"quant_method": "tomorrow"},
                                     {"quant_method": "compressed-tensors"}, {"quant_method": "awq", "bits": "x"},
-                                    {"quant_method": "gptq", "bits": 0}, {"quant_method": "gptq", "bits": True},
+                                    {"quant_method": "gptq", "bits": 0},
+                                    {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"},
+                                    {"quant_method": "gptq", "bits": True},
                                     {"quant_method": "awq", "bits": 4, "group_size": 10**9}])  # fmt: skip
 def test_what_is_not_known_is_not_guessed(config):
     assert read_quantization(config) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "since", "dtype"),
+    [
+        ({**COMPRESSED, "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, (0, 20), "fp8"),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, (0, 14), "fp8_e4m3"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": None}, (0, 14), "auto"),
+        ({**COMPRESSED, "kv_cache_scheme": None}, (0, 20), "auto"),
+    ],
+)
+def test_a_checkpoint_with_scales_for_its_cache_decides_its_dtype(config, since, dtype):
+    model = LLAMA_8B | {"quantization_config": config}
+    assert setup(model, release=since).kv_dtype == dtype
+    assert setup(model, release=(since[0], since[1] - 1)).kv_dtype == "auto"
+    assert setup(model, release=since, kv_cache_dtype="bfloat16").kv_dtype == "bfloat16"
+
+
+def test_modelopts_own_file_beside_a_config_is_read(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_8B))
+    told = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(told))
+    spec = read_config(tmp_path / "config.json", "m", path=tmp_path, has_weights=False)
+    assert spec.quantized == Quantization("modelopt", 4, 16, kv_dtype="fp8_e4m3")
 
 
 def test_widths_that_are_not_said_are_the_methods_own():

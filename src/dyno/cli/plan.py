@@ -11,7 +11,8 @@ from dyno.cli.options import Words
 def plan(
     model: Annotated[str, typer.Argument(help="A model folder or a Hugging Face id; its weights are not needed.")],
     gpu: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A card you need not have; else this machine's.")
+        str | None,
+        typer.Option(metavar="NAME", help="Such as 4090, H100, cpu; you need not have it. Else this machine's."),
     ] = None,
     hardware: Annotated[Path | None, typer.Option(help="A machine, as `dyno doctor --json` printed it.")] = None,
     vllm: Annotated[str | None, typer.Option(metavar="RELEASE", help="Such as 0.26.0; else the engine in use.")] = None,
@@ -26,7 +27,7 @@ def plan(
     output_len: Annotated[int | None, typer.Option(help="Tokens to generate.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
     grid: Annotated[str | None, typer.Option(help="max_model_len,concurrency: a table of what fits.")] = None,
-    observed: Annotated[Path | None, typer.Option(help="Starts that were seen, as a JSON list; for this call.")] = None,
+    observed: Annotated[Path | None, typer.Option(help="Starts that were seen: a study, or a JSON list.")] = None,
     warm: Annotated[
         bool | None, typer.Option("--warm/--cold", help="Its compile cache is filled, or empty; else as in --observed.")
     ] = None,

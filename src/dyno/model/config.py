@@ -74,6 +74,10 @@ _REMEDY = "take the config.json that came with the model, or fetch it again"
 def read_config(file: Path, source: str, *, path: Path | None, has_weights: bool) -> ModelSpec:
     """The model that `file` describes. InputError names the file, every field at fault and what to do."""
     content = read_json(file, _REMEDY)
+    beside = file.with_name("hf_quant_config.json")
+    if isinstance(content, dict) and not content.get("quantization_config") and beside.is_file():
+        told = read_json(beside, _REMEDY)
+        content["quantization_config"] = {"quant_method": "modelopt", **(told if isinstance(told, dict) else {})}
     return parse_config(content, source, where=str(file), path=path, has_weights=has_weights)
 
 

@@ -1,15 +1,21 @@
 """`quantization_config` of a checkpoint: what its weights are stored as."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dyno.model.spec import Quantization
 
 # Bits of a weight without its scales, and the weights that share a scale, where the method has one width.
 _WIDTHS: Mapping[str, tuple[float, int]] = {
-    "fp8": (8, 0), "fbgemm_fp8": (8, 0), "ptpc_fp8": (8, 0), "modelopt": (8, 0), "modelopt_fp4": (4, 16),
-    "mxfp4": (4, 32), "bitsandbytes": (4, 64), "bitblas": (4, 128),
+    "fp8": (8, 0), "fbgemm_fp8": (8, 0), "ptpc_fp8": (8, 0), "modelopt_fp4": (4, 16), "mxfp4": (4, 32),
+    "bitsandbytes": (4, 64), "bitblas": (4, 128),
 }  # fmt: skip
+_ALGORITHMS: Mapping[str, tuple[float, int]] = {
+    "FP8": (8, 0), "FP8_PER_CHANNEL_PER_TOKEN": (8, 0), "FP8_PB_WO": (8, 128 * 128), "NVFP4": (4, 16),
+    "W4A16_NVFP4": (4, 16), "MXFP8": (8, 32),
+}  # fmt: skip
+_CACHES: Mapping[str, str] = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 _BITS, _MOST_GROUP = (2, 3, 4, 5, 6, 8, 16), 2**16
 
 
@@ -21,8 +27,8 @@ def read_quantization(config: object) -> Quantization | None:
         return _compressed_tensors(config)
     if method in ("awq", "gptq", "awq_marlin", "gptq_marlin", "auto-round", "moe_wna16"):
         return _grouped(method, config.get("bits", 4), config.get("group_size", 128))
-    if method == "modelopt" and "fp4" in str(config.get("quant_algo", "")).lower():
-        return Quantization(method, 4, 16)
+    if method == "modelopt":
+        return _modelopt(config)
     if method == "mxfp4":
         return Quantization(method, 4, 32, roles=("experts",))
     if method not in _WIDTHS:
@@ -39,7 +45,17 @@ def _compressed_tensors(config: dict[str, Any]) -> Quantization | None:
     weights = first.get("weights") if isinstance(first, dict) else None
     if not isinstance(weights, dict):
         return None
-    return _grouped("compressed-tensors", weights.get("num_bits", 8), weights.get("group_size", 0))
+    found = _grouped("compressed-tensors", weights.get("num_bits", 8), weights.get("group_size", 0))
+    return replace(found, kv_dtype="fp8") if found and isinstance(config.get("kv_cache_scheme"), dict) else found
+
+
+def _modelopt(config: dict[str, Any]) -> Quantization | None:
+    """NVIDIA's, whose own file nests what config.json says flat."""
+    nested = config.get("quantization")
+    inner = {**config, **nested} if isinstance(nested, dict) else config
+    width = _ALGORITHMS.get(str(inner.get("quant_algo")).upper())
+    cache = str(inner.get("kv_cache_quant_algo")).lower()
+    return None if width is None else Quantization("modelopt", *width, kv_dtype=_CACHES.get(cache, ""))
 
 
 def _grouped(method: str, bits: object, group: object) -> Quantization | None:

@@ -52,12 +52,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How weights are stored. `bits` a weight without its scales; `group` weights share a scale, 0 for a row's."""
+    """How weights are stored. `bits` a weight without its scales; `group` weights share a scale, 0 for a row's.
+
+    `kv_dtype` is what the checkpoint has scales for, which is the KV cache's dtype unless another is asked for.
+    """
 
     method: str
     bits: float
     group: int = 0
     roles: tuple[Role, ...] = ("attention", "mlp", "experts")
+    kv_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)

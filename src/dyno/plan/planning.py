@@ -127,6 +127,8 @@ def _notes(question: Question, asked: Candidate) -> tuple[str, ...]:
     if with_it > without and not question.boots:
         notes.append(f"with FlashInfer's sampler, vLLM's default, {format_bytes(with_it - without)} more are in use "
                      "than without it; which it is was not told: --set VLLM_USE_FLASHINFER_SAMPLER=1 or 0")  # fmt: skip
+    if asked.setup.kv_dtype != "auto" and question.args.flag("kv_cache_dtype") in (None, "auto"):
+        notes.append(f"the checkpoint has scales for a KV cache in {asked.setup.kv_dtype}, which vLLM takes by itself")
     return tuple(notes)
 
 
@@ -153,28 +155,32 @@ def _predicted(question: Question, args: EngineArgs) -> tuple[Setup, Memory]:
 
 def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
     """The changes that make sense here: not what was asked already, nor what the card or the release has not."""
-    asked = dict(question.args.flags)
+    setup, memory = _predicted(question, question.args)
+    found = _usual(question, setup)
+    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
+    if 0 < longest < setup.max_model_len:
+        found.append((f"{longest} tokens", (("max_model_len", longest),)))
+    if longest < setup.max_model_len and setup.card and question.args.flag("gpu_memory_utilization") is None:
+        found.append((f"{_FULLER:g} of the card", (("gpu_memory_utilization", _FULLER),)))
+    if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
+        found.append((f"{number} cards", (("tensor_parallel_size", number),)))
+    return found
+
+
+def _usual(question: Question, setup: Setup) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
     found: list[tuple[str, tuple[tuple[str, FlagValue], ...]]] = []
     fp8 = question.card is not None and question.card.capability >= (8, 9)
     for name, change in CHANGES.items():
         key, value = change[0]
-        if asked.get(key) is not None or (question.card is None and key != "max_num_seqs"):
+        if question.args.flag(key) is not None or (question.card is None and key != "max_num_seqs"):
             continue
         if key == "quantization":
             if question.model.quantized or not fp8:
                 continue
             value = "fp8_per_tensor" if question.release >= (0, 31) else value
-        if key == "kv_cache_dtype" and not fp8:
+        if key == "kv_cache_dtype" and (not fp8 or setup.kv_dtype != "auto"):
             continue
         found.append((name, ((key, value),)))
-    setup, memory = _predicted(question, question.args)
-    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
-    if 0 < longest < setup.max_model_len:
-        found.append((f"{longest} tokens", (("max_model_len", longest),)))
-    if longest < setup.max_model_len and question.card and asked.get("gpu_memory_utilization") is None:
-        found.append((f"{_FULLER:g} of the card", (("gpu_memory_utilization", _FULLER),)))
-    if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
-        found.append((f"{number} cards", (("tensor_parallel_size", number),)))
     return found
 
 

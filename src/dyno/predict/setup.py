@@ -78,6 +78,8 @@ class Setup:
 
 # Architectures with experts whose default was the V2 runner while others with experts still had V1.
 _V2_WITH_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM"})
+# Since when "auto" takes the KV cache's dtype from a checkpoint.
+_STORED_CACHES: Mapping[str, Release] = {"compressed-tensors": (0, 20), "modelopt": (0, 14)}
 _V2_FOR_ALL: Release = (0, 32)
 _MOST_CAPTURED = 2**14  # tokens of a CUDA graph; a larger one is no use
 _FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody looked
@@ -104,7 +106,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         utilization=float(_number(flags, "gpu_memory_utilization", 0.92 if release >= (0, 20) else 0.90)),
         block_size=max(1, _int(flags, "block_size", 16 if card or model.uses_mla else 128)),
         tensor_parallel=max(1, _int(flags, "tensor_parallel_size", 1)),
-        kv_dtype=str(flags.get("kv_cache_dtype", "auto")),
+        kv_dtype=_kv_dtype(model, flags, release),
         online=str(online) if online and model.quantized is None else None,
         eager=eager,
         graphs=graphs,
@@ -146,6 +148,14 @@ def refusals(setup: Setup) -> tuple[str, ...]:
         found.append(f"kv_cache_dtype {setup.kv_dtype} needs compute capability 8.0, {setup.card.name} has "
                      f"{setup.card.capability[0]}.{setup.card.capability[1]}")  # fmt: skip
     return tuple(found)
+
+
+def _kv_dtype(model: ModelSpec, flags: Mapping[str, FlagValue], release: Release) -> str:
+    """What was asked for, else what the checkpoint has scales for."""
+    asked, stored = str(flags.get("kv_cache_dtype", "auto")), model.quantized
+    if asked != "auto" or stored is None or not stored.kv_dtype or release < _STORED_CACHES.get(stored.method, (0, 0)):
+        return asked
+    return stored.kv_dtype
 
 
 def _batch(flags: Mapping[str, FlagValue], release: Release, card: Card | None, length: int) -> tuple[int, int]:
