@@ -206,6 +206,17 @@ def test_sizes_that_no_engine_captures_take_no_time(folder, capsys):
     assert "KV cache none, 69.7 TiB are lacking" in " ".join(said.split())
 
 
+def test_a_fuller_card_is_offered_where_it_is_one_and_blocks_that_are_told_are_what_is_there(folder, capsys):
+    words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 5070", "--json"]
+    assert run(words) == 1
+    names = [each["name"] for each in json.loads(capsys.readouterr().out)["candidates"]]
+    assert "0.97 of the card" in names
+    assert run([*words, "--set", "num_gpu_blocks_override=10"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert "22.5 MiB is there; the longest that fits is 144" in plan["rejected"][0]
+    assert "0.97 of the card" not in [each["name"] for each in plan["candidates"]]
+
+
 def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):
     assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--set", "block_size=7"]) == 1
     assert "block_size 7 is not a multiple of 16" in capsys.readouterr().out

@@ -25,6 +25,7 @@ from dyno.workload import Limit
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 _SHORTEST_ROW, _LONGEST_ROW = 2048, 2**24
+_SHARES = ("gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks_override")
 _FULLER = 0.97  # of a card that nobody else uses; more leaves nothing to what no budget counts
 _SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
@@ -160,7 +161,9 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     longest = kv_cache.longest(setup, memory.kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
-    if longest < setup.max_model_len and setup.card and question.args.flag("gpu_memory_utilization") is None:
+    wanted = min(setup.max_model_len, longest_len(question.model, question.release))
+    told = any(question.args.flag(name) is not None for name in _SHARES)
+    if longest < wanted and setup.card and not told:
         found.append((f"{_FULLER:g} of the card", (("gpu_memory_utilization", _FULLER),)))
     if memory.kv_cache_bytes <= 0 and (number := _cards(question)):
         found.append((f"{number} cards", (("tensor_parallel_size", number),)))

@@ -147,8 +147,9 @@ def _too_small(setup: Setup, memory: Memory) -> list[str]:
         return []
     fits = kv_cache.longest(setup, memory.kv_cache_bytes)
     longest = f"the longest that fits is {fits}" if fits else "no length fits"
+    there = memory.blocks * memory.block_bytes if setup.blocks else memory.kv_cache_bytes
     return [f"one request of max_model_len {setup.max_model_len} needs {format_bytes(needed)} of KV cache, "
-            f"{format_bytes(memory.kv_cache_bytes)} is there; {longest}"]  # fmt: skip
+            f"{format_bytes(there)} is there; {longest}"]  # fmt: skip
 
 
 def _requested(setup: Setup, host: Host) -> int:
