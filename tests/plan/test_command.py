@@ -1,6 +1,7 @@
 """`dyno plan` as it is typed."""
 
 import json
+from pathlib import Path
 
 import pytest
 from models import LLAMA_8B, QWEN3_4B
@@ -215,6 +216,14 @@ def test_a_fuller_card_is_offered_where_it_is_one_and_blocks_that_are_told_are_w
     plan = json.loads(capsys.readouterr().out)
     assert "22.5 MiB is there; the longest that fits is 144" in plan["rejected"][0]
     assert "0.97 of the card" not in [each["name"] for each in plan["candidates"]]
+
+
+def test_starts_that_were_written_down_are_taken_with_the_notes_beside_them(folder, tmp_path, capsys):
+    boots = Path(__file__).parents[2] / "benchmarks" / "boots"
+    lines = [json.loads(line) for file in sorted(boots.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    (tmp_path / "seen.json").write_text(json.dumps(lines))
+    assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--json", "--observed", str(tmp_path / "seen.json")]) == 0
+    assert json.loads(capsys.readouterr().out)["boots"] == len(lines)
 
 
 def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):

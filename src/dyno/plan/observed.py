@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dyno.engine.args import EngineArgs
-from dyno.errors import DynoError, InputError, Together, nearest
+from dyno.errors import DynoError, InputError, Together
 from dyno.hardware.gpus import Card, find_card
 from dyno.home import dyno_home
 from dyno.model.config import parse_config, problems_in
@@ -30,6 +31,7 @@ MOST_KEPT = 200  # starts that are read again: the newest
 _RELEASE = re.compile(r"v?(\d{1,2})\.(\d{1,3})(\.\w+)*([+-][\w.+-]*)?", re.ASCII)
 _OLDEST: Release = (0, 8)  # with the engine whose memory and scheduler the formulas are of
 _OF_A_CARD = ("weights_bytes", "kv_cache_bytes", "graph_bytes", "device_used_bytes")
+_ALIKE = 0.8  # as much as `fact` is like `facts`
 _FAR = 2.0  # times: weights that say so much more or less than the model's shape are another model's
 _FAR_OFF = 0.25  # of the card: so far off is no KV cache that these flags leave
 
@@ -217,8 +219,8 @@ def _told(point: _Point, where: str) -> Told:
 def _misspelt(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Names beside those that are known, and close to one; others are notes of whoever wrote them."""
     known = tuple(_Observation.model_fields)
-    return tuple(f"{name[:40]!r} is not a field{hint}" for name in entry
-                 if name not in known and (hint := nearest(name, known)))  # fmt: skip
+    return tuple(f"{name[:40]!r} is not a field; did you mean {close[0]!r}?" for name in entry
+                 if name not in known and (close := get_close_matches(name, known, n=1, cutoff=_ALIKE)))  # fmt: skip
 
 
 def _wrong(seen: Observation, entry: Mapping[str, Any]) -> Iterable[str]:
