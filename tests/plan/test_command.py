@@ -7,6 +7,7 @@ import pytest
 from models import LLAMA_8B, QWEN3_4B
 
 from dyno.cli.main import run
+from dyno.plan.observed import read_observed
 
 
 @pytest.fixture
@@ -216,6 +217,14 @@ def test_a_fuller_card_is_offered_where_it_is_one_and_blocks_that_are_told_are_w
     plan = json.loads(capsys.readouterr().out)
     assert "22.5 MiB is there; the longest that fits is 144" in plan["rejected"][0]
     assert "0.97 of the card" not in [each["name"] for each in plan["candidates"]]
+
+
+def test_dotted_keys_of_a_start_are_read(tmp_path):
+    seen = tmp_path / "seen.json"
+    words = ["-cc.cudagraph_mode=NONE", "-tp", "2", "-O3"]
+    seen.write_text(json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", "args": words}]))
+    setup = read_observed(seen)[0].boot().setup
+    assert (setup.graphs, setup.tensor_parallel) == (False, 2)
 
 
 def test_starts_that_were_written_down_are_taken_with_the_notes_beside_them(folder, tmp_path, capsys):

@@ -126,7 +126,12 @@ def parse_changes(text_or_words: str | Sequence[str], catalog: Catalog, model: s
 def unreadable(words: Sequence[str], catalog: Catalog) -> list[str]:
     """What is neither a flag of this release nor the value of one, among the words after `vllm serve MODEL`."""
     _, strays, problems = _tokenise(list(words), catalog)
-    return problems + _stray_problems(strays)
+    return problems or _stray_problems(strays)
+
+
+def spelt_out(words: Sequence[str], catalog: Catalog) -> list[str]:
+    """The same words with dotted keys (`-cc.cudagraph_mode=NONE`) gathered into the JSON that vLLM makes of them."""
+    return _spell(words, catalog)[0]
 
 
 def _stray_problems(words: Sequence[str]) -> list[str]:

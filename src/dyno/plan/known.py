@@ -1,10 +1,11 @@
 """What a release of vLLM and a model have to say to flags, each of which alone could be."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
 from dyno.engine.args import EngineArgs
-from dyno.engine.catalog import Catalog, unreadable
+from dyno.engine.catalog import Catalog, spelt_out, unreadable
 from dyno.engine.catalog_releases import release as catalog_of
 from dyno.engine.catalog_releases import releases
 from dyno.errors import InputError, nearest
@@ -15,6 +16,7 @@ from dyno.predict.setup import Release
 # Methods that quantize while loading and whose width is known; all others are of checkpoints, or nobody looked.
 ONLINE = ("fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "ptpc_fp8", "int8_per_channel_weight_only")
 _FAMILIES = ("compressed-tensors", "modelopt", "bitsandbytes", "awq", "gptq", "mxfp4", "fp8")
+_DOTTED = re.compile(r"--?[a-z][\w-]*\.")
 _LISTED = ("quantization", "attention_backend", "load_format")
 
 
@@ -40,6 +42,12 @@ def strange_words(words: Sequence[str], release: Release) -> Iterable[str]:
     """What the release's own parser would refuse among the words after `vllm serve MODEL`."""
     catalog = _catalog(release) if words else None
     return unreadable(words, catalog) if catalog else ()
+
+
+def spelt(words: Sequence[str], release: Release) -> Sequence[str]:
+    """The words with dotted keys written out, where there are any and the release is known."""
+    catalog = _catalog(release) if any(_DOTTED.match(word) for word in words) else None
+    return spelt_out(words, catalog) if catalog else words
 
 
 def _unknown(args: EngineArgs, catalog: Catalog) -> Iterable[str]:

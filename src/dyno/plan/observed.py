@@ -20,7 +20,7 @@ from dyno.model.document import read_json
 from dyno.model.hf import resolve_model
 from dyno.model.spec import ModelSpec
 from dyno.plan.flags import VARIABLES, parse_words, read_value
-from dyno.plan.known import strange_words
+from dyno.plan.known import spelt, strange_words
 from dyno.predict.memory import predict_memory
 from dyno.predict.setup import Release, resolve
 from dyno.predict.terms import Boot, Facts
@@ -189,8 +189,7 @@ def _observation(entry: _Observation, where: str) -> Observation:
         card = None if entry.gpu is None or entry.gpu.lower() == "cpu" else find_card(entry.gpu, "gpu")
     with together:
         release = parse_release(entry.engine_version)
-    with together:
-        words = parse_words(entry.args, model.source)
+        words = parse_words(spelt(entry.args, release), model.source)
     for name in VARIABLES:
         with together:
             read_value(name, entry.env.get(name, "0"), "env: ")
