@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from models import GPT_OSS_20B, LLAMA_8B, QWEN3_4B, setup
@@ -6,7 +7,7 @@ from models import GPT_OSS_20B, LLAMA_8B, QWEN3_4B, setup
 from dyno.hardware.gpus import find_card
 from dyno.model.config import read_config
 from dyno.model.quantization import read_quantization
-from dyno.model.spec import Quantization
+from dyno.model.spec import Quantization, Stored
 from dyno.predict.weights import weights_bytes
 
 GIB = 2**30
@@ -58,6 +59,16 @@ def test_a_checkpoint_with_scales_for_its_cache_decides_its_dtype(config, since,
     assert setup(model, release=since).kv_dtype == dtype
     assert setup(model, release=(since[0], since[1] - 1)).kv_dtype == "auto"
     assert setup(model, release=since, kv_cache_dtype="bfloat16").kv_dtype == "bfloat16"
+
+
+def test_packed_weights_count_whole_and_wide_floats_in_16_bits():
+    asked = setup(LLAMA_8B | {"quantization_config": {"quant_method": "awq"}})
+
+    def held(dtype):
+        stored = (Stored("mlp", dtype, 10**8, 4 * 10**8),)
+        return weights_bytes(replace(asked, model=replace(asked.model, stored=stored)))
+
+    assert held("I32") - held("F32") == 2 * 10**8
 
 
 def test_modelopts_own_file_beside_a_config_is_read(tmp_path):

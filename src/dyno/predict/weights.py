@@ -16,6 +16,7 @@ from dyno.predict.lengths import rotary_positions
 from dyno.predict.setup import Setup
 
 ELEMENT_BYTES = 2  # of a weight that is not quantized: vLLM serves float32 in 16 bits unless it is told not to
+_WIDE = ("F32", "F64")
 _MAX_SPLIT, _LIMITED_SINCE = 20 * MIB, (0, 21)
 _FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt")
 # Of hidden and intermediate sizes: Marlin's, and those of what Hopper takes, OpenAI's Triton kernels.
@@ -191,8 +192,12 @@ def _shards(setup: Setup, group: Weights) -> int:
 
 
 def _stored_bytes(setup: Setup) -> float:
-    """The headers' own figure, in 16 bits at most, sharded, and without an output head that is tied."""
+    """The headers' own figure, floats in 16 bits at most, sharded, and without an output head that is tied.
+
+    Whole numbers are packed weights, several in each.
+    """
     tp, model = setup.tensor_parallel, setup.model
     skipped = ("lm_head",) if model.tie_word_embeddings else ()
-    return sum(min(part.nbytes, 2 * part.parameters) / (1 if part.role in ("norm", "router", "other") else tp)
-               for part in model.stored if part.role not in skipped)  # fmt: skip
+    parts = ((part.role, 2 * part.parameters if part.dtype in _WIDE else part.nbytes)
+             for part in model.stored if part.role not in skipped)  # fmt: skip
+    return sum(nbytes / (1 if role in ("norm", "router", "other") else tp) for role, nbytes in parts)
