@@ -88,6 +88,11 @@ def test_experts_in_mxfp4_are_padded_for_marlins_tiles_but_not_for_hopper():
     experts = 24 * 32 * 3 * 2880 * 2880 * 17 / 32  # bytes: 4 bits and a scale of 8 for 32
     more = weights_bytes(setup(config, card=find_card("RTX 4090"))) - weights_bytes(setup(config))
     assert more == pytest.approx(experts * (3072 * 2944 / 2880**2 - 1), rel=0.06)
+    ada = setup(config, card=find_card("RTX 4090"))
+    told = replace(ada.model, stored=(Stored("experts", "U8", round(experts), round(experts)),))
+    rest = 2 * 2 * 201088 * 2880 + 24 * 2 * 2880 * (5120 + 4096)  # embedding, head, attention
+    whole = replace(told, stored=(*told.stored, Stored("attention", "BF16", rest // 2, rest)))
+    assert weights_bytes(replace(ada, model=whole)) == pytest.approx(weights_bytes(ada), rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def allocated(nbytes: float) -> int:
 
 def weights_bytes(setup: Setup) -> int:
     """Bytes on each card after loading, `Model loading took ...`."""
-    described = sum(group.count * tensor_bytes(setup, group) for group in setup.model.weights)
+    described = sum(group.count * tensor_bytes(setup, group) / _padding(setup, group) for group in setup.model.weights)
     more = _stored_bytes(setup) - described if setup.model.stored and not setup.online else 0
     return round(_loaded(setup).allocated_bytes + more + _expanding_bytes(setup))
 
