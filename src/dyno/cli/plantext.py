@@ -102,7 +102,9 @@ def _lines(plan: Plan) -> list[str]:
             f"{each}, give or take {format_bytes(memory.device_spread_bytes)}",
         ]
     shortest = min(setup.max_model_len, setup.block_size)
-    most = f"max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}"
+    less = largest.gpu_memory_utilization != setup.utilization
+    most = (f"{f'gpu_memory_utilization {largest.gpu_memory_utilization:g}, ' if less else ''}max_model_len "
+            f"{largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}")  # fmt: skip
     lines.append(f"largest that fits: {most if largest.max_model_len >= shortest else 'no length at all'}")
     if plan.offload:
         lines.append(_offload(plan.offload))
