@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.hardware.recorded import Card, Library
 
 from dyno.engine import client, watchdog
 from dyno.engine.args import EngineArgs
@@ -20,7 +21,6 @@ from dyno.engine.watchdog import SHM, in_use
 from dyno.errors import EngineFailed, EnvironmentBroken
 from dyno.hardware import nvml
 from dyno.testing.fake_engine import write_site
-from tests.hardware.recorded import Card, Library
 
 PATIENCE_S = 20  # a bound for what is polled, never reached when all is well
 

@@ -51,9 +51,10 @@ def setting_table(outcomes: Sequence[Outcome]) -> str:
         times = map(format_seconds, seconds)
         rows.append((outcome.study, outcome.model, outcome.engine, outcome.machine.kind, str(outcome.blocks),
                      str(launches), str(cut_short(outcome)), *times, f"{made.measuring_share or 0:.0%}"))  # fmt: skip
-    if len(outcomes) > 1 and sum(all_s):
-        rows.append((f"all, {format_seconds(sum(all_s))}", *[""] * 6, *map(format_seconds, all_s),
-                     f"{all_s[-1] / sum(all_s):.0%}"))  # fmt: skip
+    total_s = sum(all_s)
+    if len(outcomes) > 1 and total_s:
+        rows.append((f"all, {format_seconds(total_s)}", *[""] * 6, *map(format_seconds, all_s),
+                     f"{all_s[-1] / total_s:.0%}"))  # fmt: skip
     return markdown_table(headers, rows, headers[:4])
 
 
