@@ -163,7 +163,7 @@ def _changes(question: Question) -> list[_Change]:
     """The changes that make sense here: not what was asked already, nor what the card or the release has not."""
     setup, memory = _predicted(question, question.args)
     found = _usual(question, setup)
-    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
+    longest = kv_cache.longest(setup, memory.first_kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     wanted = min(setup.max_model_len, longest_len(question.model, question.release))
