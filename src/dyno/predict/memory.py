@@ -32,6 +32,7 @@ class Memory:
     `cold_kv_cache_bytes` is what a start has that compiles, `warm_kv_cache_bytes` one whose compile cache is filled;
     `first_kv_cache_bytes` what the first start has, which has to be enough: the former, unless the cache is told to be
     filled already.
+    `kv_bytes_per_token` is what one more token costs; within their window, where every layer has one.
     `device_used_bytes` is what nvidia-smi shows when the engine is ready, others' memory included.
     """
 
