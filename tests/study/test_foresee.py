@@ -52,9 +52,12 @@ def test_what_cannot_fit_is_foreseen_with_its_reason():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"max_model_len": 200000}, "more than the model's 40960"), ({"max_num_batched_tokens": 64, "max_num_seqs": 65}, "is less than"),
-     ({"tensor_parallel_size": 3}, "does not divide")],
-)  # fmt: skip
+    [
+        ({"max_model_len": 200000}, "more than the model's 40960"),
+        ({"max_num_batched_tokens": 64, "max_num_seqs": 65}, "is less than"),
+        ({"tensor_parallel_size": 3}, "does not divide"),
+    ],
+)
 @pytest.mark.parametrize("platform", ["cuda", "cpu"])
 def test_what_vllm_refuses_is_foreseen_as_the_plan_says_it(change, said, platform):
     line = foresee(study(FITS, ("refused", FITS[1] | change), engine=replace(CUDA, platform=platform)), MACHINE, "")
