@@ -250,7 +250,9 @@ def test_dotted_keys_of_a_start_are_read(tmp_path):
     words = ["-cc.cudagraph_mode=NONE", "-tp", "2", "-O3"]
     seen.write_text(json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", "args": words}]))
     setup = read_observed(seen)[0].boot().setup
-    assert (setup.graphs, setup.tensor_parallel) == (False, 2)
+    assert (setup.graphs, setup.tensor_parallel, setup.eager) == (False, 2, False)
+    seen.write_text(json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", "args": ["-O0"]}]))
+    assert read_observed(seen)[0].boot().setup.eager
 
 
 def test_starts_that_were_written_down_are_taken_with_the_notes_beside_them(folder, tmp_path, capsys):
