@@ -10,6 +10,7 @@ The prose around the marks is written by hand. The same records make the same by
 
 import csv
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -102,7 +103,10 @@ def make(folder: Path, scratch: Path) -> None:
     readme = folder / "README.md"
     text = readme.read_text() if readme.is_file() else ""
     claims = claims_table(read_claims(folder / "claims.toml"), outcomes)
-    for name, made in (blocks(outcomes) | {"claims": claims}).items():
+    tables = blocks(outcomes) | {"claims": claims}
+    if stale := set(re.findall(r"<!-- (?!/)(.+?) -->", text)) - set(tables):
+        raise SystemExit(f"{readme}: no record makes {', '.join(sorted(stale))} any more; take the marks out")
+    for name, made in tables.items():
         text = with_block(text, name, made)
     readme.write_text(text)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

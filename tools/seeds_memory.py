@@ -11,10 +11,12 @@ from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import find_card
 from dyno.model.config import parse_config
 from dyno.model.synthetic import SHAPES
+from dyno.plan.planning import Question, make_plan
 from dyno.predict.kv_cache import longest
 from dyno.predict.memory import Host, Memory, predict_memory
 from dyno.predict.offload import size_offload
 from dyno.predict.setup import Setup, resolve
+from dyno.workload import parse_limits
 
 PAGE = Path(__file__).parent.parent / "docs" / "seeds-memory.md"
 TEXT = Path(__file__).with_suffix(".md")
@@ -46,6 +48,9 @@ class Figures:
                  "left": card.cuda_bytes - memory.requested_bytes}  # fmt: skip
         if name in sizes:
             return f"{sizes[name] / GIB:.3g}"
+        decimal = {"used_gb": memory.device_used_bytes, "off_gb": memory.device_spread_bytes}
+        if name in decimal:
+            return f"{decimal[name] / 10**9:.3g}"
         counts = {"tokens": memory.kv_cache_tokens, "longest": longest(self.setup, memory.kv_cache_bytes)}
         return f"{counts[name]:,}" if name in counts else f"{memory.max_concurrency:.1f}"
 
@@ -58,7 +63,9 @@ def page() -> str:
     filled = rtx5090 | {"max_num_seqs": 512, "max_num_batched_tokens": 65536}
     q4, bf16 = figures(small, "RTX 4090 Laptop", laptop), figures(QWEN3_4B, "RTX 4090 Laptop", laptop)
     r1, plain = figures(QWEN3_8B, "RTX 5090", filled), figures(QWEN3_8B, "RTX 5090", rtx5090)
-    awq = figures(QWEN25_7B_AWQ, "RTX 5070", {"gpu_memory_utilization": 0.9, "kv_offloading_size": 64.0})
+    offloading = {"max_model_len": 32768, "kv_offloading_size": 64.0}
+    awq = figures(QWEN25_7B_AWQ, "RTX 5070", offloading | {"gpu_memory_utilization": 0.9})
+    share = largest_share(awq.setup, offloading, "11 GB")
     return TEXT.read_text(encoding="utf-8").format(
         q4=q4,
         bf16=bf16,
@@ -71,6 +78,8 @@ def page() -> str:
         more=f"{plain.memory.kv_cache_bytes / r1.memory.kv_cache_bytes:.1f}",
         all=figures(QWEN3_8B, "RTX 5090", filled | {"gpu_memory_utilization": 0.99}),
         awq=awq,
+        share=f"{share:g}",
+        under=figures(QWEN25_7B_AWQ, "RTX 5070", offloading | {"gpu_memory_utilization": share}),
         half=offload(awq.setup, RAM // 2),
         wide=offload(awq.setup, LARGE_SHM),
     )
@@ -81,6 +90,13 @@ def figures(config: dict[str, Any], card: str, flags: dict[str, Any]) -> Figures
     model = parse_config(config, "a model", where="config.json", path=None, has_weights=False)
     setup = resolve(model, EngineArgs("model", tuple(flags.items())), RELEASE, find_card(card))
     return Figures(setup, predict_memory(setup))
+
+
+def largest_share(setup: Setup, flags: dict[str, Any], vram: str) -> float:
+    """The largest share of the card with which `dyno plan` keeps a limit on what is in use."""
+    limits = parse_limits({"vram": vram})
+    question = Question(setup.model, EngineArgs("model", tuple(flags.items())), RELEASE, setup.card, limits=limits)
+    return make_plan(question).largest.gpu_memory_utilization
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,6 @@ def test_a_client_whose_stamps_are_five_milliseconds_late_voids(engine, monkeypa
 class Passing(Replay):
     """A card on which every question for its temperature is 200 s later than the one before; three are asked."""
 
-    NVMLError_LibraryNotFound = KeyError
     ours, others = (0, 0), (0, 0)  # memory, before and after
 
     def nvmlInit(self) -> None:

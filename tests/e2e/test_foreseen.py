@@ -24,6 +24,17 @@ def test_what_cannot_fit_is_never_launched_and_stands_in_the_matrix_with_its_rea
     assert "rejected: 9.76 TiB of KV cache are asked for" in shown
 
 
+def test_what_the_engine_refuses_is_not_launched_unless_it_is_asked_to_be(bench):
+    spec = bench.spec(candidates="{long: --max-model-len 200000}", pairs="0")
+    done = bench.run("tune", spec, "--study", "made", "--json")
+    assert done.returncode == 0, done.stderr
+    long = next(row for row in json.loads(done.stdout)["rows"] if row["name"] == "long")
+    assert long["state"] == "rejected"
+    assert long["cause"] == "max_model_len 200000 is more than the model's 40960"
+    assert "not launched, long" in bench.run("tune", spec, "--dry-run").stdout
+    assert "not launched, long" not in bench.run("tune", spec, "--dry-run", "--no-lint").stdout
+
+
 def test_a_baseline_that_cannot_fit_is_refused_before_anything_starts(bench):
     spec = bench.spec(baseline=f"VLLM_CPU_KVCACHE_SPACE=9999 {WORDS}")
     done = bench.run("tune", spec, "--study", "refused")

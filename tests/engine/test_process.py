@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.hardware.recorded import Card, Library
 
 from dyno.engine import client, watchdog
 from dyno.engine.args import EngineArgs
@@ -18,6 +19,7 @@ from dyno.engine.failures import Cause
 from dyno.engine.process import EngineProcess, newest_phase
 from dyno.engine.watchdog import SHM, in_use
 from dyno.errors import EngineFailed, EnvironmentBroken
+from dyno.hardware import nvml
 from dyno.testing.fake_engine import write_site
 
 PATIENCE_S = 20  # a bound for what is polled, never reached when all is well
@@ -119,6 +121,22 @@ def test_memory_is_read_without_looking_through_the_machines_processes(engine):
     assert 0 < process.rss_bytes() < with_child
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_memory_that_is_not_given_back_is_told_only_of_an_engine_that_is_alone_on_its_card(
+    site, tmp_path, monkeypatch, alone
+):
+    card = Card({"UUID": "GPU", "Index": 0, "MemoryInfo": (8 << 30, 0, 0)})
+    monkeypatch.setitem(sys.modules, "pynvml", Library("580", 13000, [card]))
+    monkeypatch.setattr("dyno.engine.process.MEMORY_BACK_S", 0.1)
+    nvml._pynvml.cache_clear()
+    args = EngineArgs("org/model", (("max_model_len", 512),), ())
+    with EngineProcess(environment(site), args, tmp_path / "engine.log", "GPU", 60, alone=alone) as process:
+        process.start()
+        card.answers["MemoryInfo"] = (8 << 30, 2 << 30, 0)  # a neighbour's, which stays
+        assert process.stop() == (("2 GiB on card GPU still in use",) if alone else ())
+    nvml._pynvml.cache_clear()
+
+
 def test_stop_before_start_does_nothing(engine):
     assert engine().stop() == ()
 
@@ -136,7 +154,7 @@ def test_an_engine_that_ignores_term_is_killed_and_the_rest_is_removed(engine):
     process.start()
     traces = Traces(process.url)
     left = process.stop(grace_s=0.2)
-    assert traces.gone()
+    until(traces.gone)  # the kernel takes a moment to end what was killed
     assert sum(line.startswith("process ") for line in left) == len(traces.processes) - 1  # all but the watchdog
     assert {str(file) for file in traces.memory} <= set(left)
 

@@ -28,8 +28,12 @@ class Library:
     memory_version_2: bool = True
 
     NVMLError = NVMLError
+    NVMLError_LibraryNotFound = KeyError
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
     nvmlMemory_v2 = 0x02000028
+
+    def nvmlInit(self):
+        pass
 
     def nvmlSystemGetDriverVersion(self):
         return self.driver

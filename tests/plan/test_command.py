@@ -58,6 +58,32 @@ def test_a_limit_on_memory_rejects(folder, capsys):
     assert "limit vram 11 GiB" in json.loads(capsys.readouterr().out)["rejected"][0]
 
 
+def test_a_share_of_the_card_that_keeps_a_limit_is_offered_and_the_largest_is_of_it(folder, capsys):
+    words = ["plan", folder(LLAMA_8B), "--gpu", "H200", "--json", "--limits", "vram=30 GiB"]
+    assert run(words) == 1
+    plan = json.loads(capsys.readouterr().out)
+    share = plan["largest"]["gpu_memory_utilization"]
+    offered = [each for each in plan["candidates"] if each["setup"]["gpu_memory_utilization"] == share]
+    kept = next(each for each in offered if each["name"].startswith(f"{share:g} of the card"))
+    assert kept["rejected"] == []
+    assert kept["memory"]["device_used_bytes"] + kept["memory"]["device_spread_bytes"] <= 30 * 2**30
+    assert kept["setup"]["max_model_len"] == plan["largest"]["max_model_len"] > 32768
+    assert run([*words, "--set", f"gpu_memory_utilization={share + 0.02:.2f}", "--set", "max_model_len=4096"]) == 1
+    assert run([*words, "--set", f"gpu_memory_utilization={share:g}", "--set", "max_model_len=4096"]) == 0
+    capsys.readouterr()
+
+
+def test_a_share_that_was_given_is_left_and_the_one_that_keeps_a_limit_is_told(folder, capsys):
+    words = ["plan", folder(LLAMA_8B), "--gpu", "H200", "--json", "--set", "max_model_len=8192", "--limits"]
+    assert run([*words, "vram=30 GiB", "--set", "gpu_memory_utilization=0.5"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert {each["setup"]["gpu_memory_utilization"] for each in plan["candidates"]} == {0.5}
+    assert any("gpu_memory_utilization 0.19 would keep it, max_model_len up to" in note for note in plan["notes"])
+    assert run([*words, "vram=12 GiB"]) == 1
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "limit vram 12 GiB: no gpu_memory_utilization keeps it and leaves a KV cache" in notes
+
+
 def test_the_largest_are_the_largest(folder, capsys):
     words = ["plan", folder(QWEN3_4B), "--gpu", "RTX 5070", "--vllm", "0.26", "--json"]
     run([*words, "--set", "max_num_seqs=32"])
@@ -224,7 +250,9 @@ def test_dotted_keys_of_a_start_are_read(tmp_path):
     words = ["-cc.cudagraph_mode=NONE", "-tp", "2", "-O3"]
     seen.write_text(json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", "args": words}]))
     setup = read_observed(seen)[0].boot().setup
-    assert (setup.graphs, setup.tensor_parallel) == (False, 2)
+    assert (setup.graphs, setup.tensor_parallel, setup.eager) == (False, 2, False)
+    seen.write_text(json.dumps([{"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0", "args": ["-O0"]}]))
+    assert read_observed(seen)[0].boot().setup.eager
 
 
 def test_starts_that_were_written_down_are_taken_with_the_notes_beside_them(folder, tmp_path, capsys):

@@ -15,7 +15,7 @@ from models import (
     setup,
 )
 
-from dyno.predict.kv_cache import bytes_per_token
+from dyno.predict.kv_cache import bytes_per_token, grows
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,29 @@ def test_the_parameters_are_those_that_are_published(config, total, active):
 )  # fmt: skip
 def test_a_token_costs_what_public_tables_say(config, kib):
     assert bytes_per_token(setup(config)) / 1024 == kib
+
+
+MISTRAL_7B = {
+    "architectures": ["MistralForCausalLM"], "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
+    "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "sliding_window": 4096,
+    "max_position_embeddings": 32768, "tie_word_embeddings": False,
+}  # fmt: skip
+PHI_3_MINI_4K = {
+    "architectures": ["Phi3ForCausalLM"], "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192,
+    "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "sliding_window": 2047,
+    "max_position_embeddings": 4096, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "nbytes"), [(MISTRAL_7B, 131072), (PHI_3_MINI_4K, 393216)])
+def test_a_token_within_the_window_of_every_layer_costs_what_public_tables_say(config, nbytes):
+    windowed = setup(config)
+    assert bytes_per_token(windowed) == nbytes
+    assert not grows(windowed)
+    for whole in (setup(config, max_model_len=config["sliding_window"]),
+                  setup(config, disable_hybrid_kv_cache_manager=True)):  # fmt: skip
+        assert bytes_per_token(whole) == nbytes
+        assert grows(whole)
 
 
 @pytest.mark.parametrize(

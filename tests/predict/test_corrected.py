@@ -6,7 +6,8 @@ import pytest
 from models import GEMMA_3_1B, LLAMA_8B, QWEN3_4B, setup
 
 from dyno.predict.constants import MIB
-from dyno.predict.memory import predict_memory
+from dyno.predict.kv_cache import longest
+from dyno.predict.memory import predict_memory, reasons_against
 from dyno.predict.terms import Boot, Facts
 
 SMALL = {"gpu_memory_utilization": 0.2, "max_num_batched_tokens": 2048, "max_num_seqs": 256, "max_model_len": 4096}
@@ -63,6 +64,25 @@ def test_a_compile_cache_is_taken_to_be_as_in_the_starts_that_were_seen(warm):
     boots = [Boot(drawing(False, LLAMA_8B), seen(drawing(False, LLAMA_8B), warm=warm))]
     memory = predict_memory(asked, boots, warm=None)
     assert abs(memory.kv_cache_bytes - predict_memory(asked, warm=warm).kv_cache_bytes) < 10 * MIB
+
+
+def test_a_length_that_a_first_start_has_no_room_for_is_refused_though_others_found_their_cache_filled():
+    other = drawing(False, LLAMA_8B)
+    boots = [Boot(other, seen(other, warm=True))]
+    asked = replace(drawing(False), utilization=0.085)
+    first, later = (longest(asked, predict_memory(asked, warm=warm).kv_cache_bytes) for warm in (False, True))
+    between = replace(asked, max_model_len=(first + later) // 2)
+    assert reasons_against(between, predict_memory(between, boots, warm=None))
+    assert not reasons_against(between, predict_memory(between, boots, warm=True))
+
+
+def test_a_start_with_many_more_sequences_says_little_of_what_is_kept_with_few():
+    few, many = (replace(drawing(False), max_num_seqs=number) for number in (256, 1024))
+    other = replace(drawing(False, LLAMA_8B), max_num_seqs=1024)
+    boots = [Boot(other, seen(other, used=-150))]
+    moved = [predict_memory(asked, boots).device_used_bytes - predict_memory(asked).device_used_bytes
+             for asked in (few, many)]  # fmt: skip
+    assert abs(moved[0]) < 60 * MIB < 100 * MIB < -moved[1]
 
 
 def test_one_start_that_compiled_is_enough_to_expect_it_again():

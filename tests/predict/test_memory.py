@@ -53,6 +53,35 @@ def test_an_eager_start_holds_no_compiler_and_no_graphs():
     assert memory.warm_kv_cache_bytes == memory.kv_cache_bytes
 
 
+FULL = '{"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"}'
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"compilation_config": '{"mode": 0}'}, {"compilation_config": '{"mode": "none", "cudagraph_mode": "PIECEWISE"}'},
+     {"compilation_config": '{"level": 0}'}, {"optimization_level": 0}],
+)  # fmt: skip
+def test_a_start_that_compiles_nothing_takes_what_an_eager_one_takes(flags):
+    memory, eager = (predict_memory(setup(QWEN3_4B, **each)) for each in (flags, {"enforce_eager": True}))
+    assert memory == eager
+    assert memory.graph_bytes == 0
+
+
+def test_whole_graphs_are_captured_of_what_was_not_compiled_and_that_is_less_sure():
+    memory, compiled = predict_memory(setup(QWEN3_4B, compilation_config=FULL)), predict_memory(setup(QWEN3_4B))
+    assert memory.graph_bytes > 0
+    assert memory.cold_kv_cache_bytes == memory.warm_kv_cache_bytes > compiled.cold_kv_cache_bytes
+    assert memory.high_bytes - memory.low_bytes > 5 * (compiled.high_bytes - compiled.low_bytes)
+    levelled = predict_memory(setup(QWEN3_4B, optimization_level=0, compilation_config='{"cudagraph_mode": "FULL"}'))
+    assert levelled == memory
+
+
+def test_graphs_of_pieces_need_vllms_own_compilation():
+    stock = predict_memory(setup(QWEN3_4B, compilation_config='{"mode": 1}'))
+    assert stock.graph_bytes == 0
+    assert stock.cold_kv_cache_bytes < stock.warm_kv_cache_bytes
+
+
 def test_one_start_corrects_the_prediction_of_another_configuration():
     seen = Boot(setup(QWEN3_4B, quantization="fp8"), Facts(4531190497, 132446053990 - 200 * MIB, 0, 1209317315))
     wanted = setup(QWEN3_4B, **SMALL)

@@ -50,6 +50,31 @@ def test_what_cannot_fit_is_foreseen_with_its_reason():
     assert "KV cache" in second.rejected[0]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_model_len": 200000}, "more than the model's 40960"),
+        ({"max_num_batched_tokens": 64, "max_num_seqs": 65}, "is less than"),
+        ({"tensor_parallel_size": 3}, "does not divide"),
+    ],
+)
+@pytest.mark.parametrize("platform", ["cuda", "cpu"])
+def test_what_vllm_refuses_is_foreseen_as_the_plan_says_it(change, said, platform):
+    line = foresee(study(FITS, ("refused", FITS[1] | change), engine=replace(CUDA, platform=platform)), MACHINE, "")
+    assert [each.name for each in line.candidates if each.rejected] == ["refused"]
+    assert said in line.candidates[-1].rejected[0]
+    assert not any(each.rejected for each in launched_anyway(line).candidates)
+
+
+def test_a_length_that_vllm_is_told_to_take_is_launched():
+    allowed = Candidate(
+        "long", EngineArgs("/m", (("max_model_len", 200000),), (("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1"),))
+    )
+    tried = study(FITS)
+    line = foresee(replace(tried, candidates=(*tried.candidates, allowed)), MACHINE, "")
+    assert [each.name for each in line.candidates] == ["baseline"]
+
+
 def test_it_is_not_launched_and_stands_in_the_matrix():
     made, spec = journal(whole(0, "baseline"), candidates=("batched",))
     made = replace(made, plan=PlanLine((Foreseen("batched", ("no memory is left",)),), "", ""))

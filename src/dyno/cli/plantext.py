@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dyno.plan.record import Candidate, Cell, Plan
-from dyno.predict.kv_cache import bytes_per_token_in_window
+from dyno.predict.kv_cache import grows
 from dyno.predict.latency import Latency, Spread
 from dyno.predict.offload import Offload
 from dyno.units import format_bytes, format_figure
@@ -102,7 +102,9 @@ def _lines(plan: Plan) -> list[str]:
             f"{each}, give or take {format_bytes(memory.device_spread_bytes)}",
         ]
     shortest = min(setup.max_model_len, setup.block_size)
-    most = f"max_model_len {largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}"
+    less = largest.gpu_memory_utilization != setup.utilization
+    most = (f"{f'gpu_memory_utilization {largest.gpu_memory_utilization:g}, ' if less else ''}max_model_len "
+            f"{largest.max_model_len:,}, max_num_seqs {largest.max_num_seqs:,}")  # fmt: skip
     lines.append(f"largest that fits: {most if largest.max_model_len >= shortest else 'no length at all'}")
     if plan.offload:
         lines.append(_offload(plan.offload))
@@ -113,12 +115,11 @@ def _lines(plan: Plan) -> list[str]:
 
 def _per_token(plan: Plan) -> str:
     """What one more token takes; where no layer keeps all tokens, why a longer request takes no more."""
-    setup, growing = plan.asked.setup, plan.asked.memory.kv_bytes_per_token
-    if growing:
-        return f"{growing / 1024:.4g} KiB a token"
+    each = f"{plan.asked.memory.kv_bytes_per_token / 1024:.4g} KiB a token"
+    if grows(plan.asked.setup):
+        return each
     if windows := [cache.window for cache in plan.model.caches if cache.window]:
-        inside = bytes_per_token_in_window(setup) / 1024
-        return f"{inside:.4g} KiB a token within the window of {max(windows):,}, nothing beyond: no layer keeps more"
+        return f"{each} within the window of {max(windows):,}, nothing beyond: no layer keeps more"
     return "no more for a longer request: every layer keeps a state alone"
 
 

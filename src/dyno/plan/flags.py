@@ -80,6 +80,7 @@ def _word(text: str) -> str:
     return text
 
 
+_LEVEL = re.compile(r"^-O=?(?=\d$)")
 _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _COUNT, _SWITCHES = _from_to(1, _MOST), Kind(lambda text: _SWITCH[text.lower()], "true or false")
 _NAMES = Kind(_word, "a name")
@@ -91,6 +92,7 @@ FLAGS: Mapping[str, Kind] = {
     "block_size": _from_to(1, 2**20),
     "tensor_parallel_size": _from_to(1, _MOST_CARDS),
     "api_server_count": _from_to(1, _MOST_SERVERS),
+    "optimization_level": _from_to(0, 3),
     "gpu_memory_utilization": Kind(_share, "a number above 0 and at most 1"),
     "kv_offloading_size": Kind(_gibibytes, f"a number of GiB from 0 to {_MOST_BYTES // 2**30}"),
     **dict.fromkeys(("enforce_eager", "enable_prefix_caching", "async_scheduling", "enable_chunked_prefill",
@@ -139,7 +141,7 @@ def parse_words(words: Sequence[str], model: str) -> EngineArgs:
     problems: list[str] = []
     rest = list(words)
     while rest:
-        option, equals, text = rest.pop(0).partition("=")
+        option, equals, text = _LEVEL.sub("--optimization-level=", rest.pop(0)).partition("=")
         if not option.startswith("-"):
             continue
         plain = option.lstrip("-").replace("-", "_")

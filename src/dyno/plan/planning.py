@@ -22,6 +22,9 @@ from dyno.predict.terms import Boot
 from dyno.units import format_bytes
 from dyno.workload import Limit
 
+_Flags = tuple[tuple[str, FlagValue], ...]
+_Change = tuple[str, _Flags]  # with its name
+
 MOST_SEQUENCES = 4096
 GRID_CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 _SHORTEST_ROW, _LONGEST_ROW = 2048, 2**24
@@ -30,7 +33,7 @@ _FULLER = 0.97  # of a card that nobody else uses; more leaves nothing to what n
 _SPLITS = (2, 4, 8, 16)  # cards of one host, or two
 
 # Changes that people try first, and why.
-CHANGES: Mapping[str, tuple[tuple[str, FlagValue], ...]] = {
+CHANGES: Mapping[str, _Flags] = {
     "fp8 KV cache": (("kv_cache_dtype", "fp8"),),
     "fp8 weights": (("quantization", "fp8"),),
     "eager": (("enforce_eager", True),),
@@ -66,12 +69,14 @@ def make_plan(question: Question, *, grid: bool = False) -> Plan:
     if not model.caches:
         raise InputError(unknown_shape(model))
     asked = candidate(question, "as asked", question.args)
-    others = [candidate(question, name, question.args.overlay(EngineArgs(question.args.model, change)))
-              for name, change in _changes(question)]  # fmt: skip
+    less, changes = _less(question, asked), _changes(question)
+    others = [candidate(question, name, _changed(question, change).args)
+              for name, change in (*changes, *_smaller(question, changes))]  # fmt: skip
     asked, others = _under_load(question, asked, others)
     offload, cells = size_offload(asked.setup, question.host), _grid(asked) if grid else ()
-    return Plan(model, question.card, question.host, (asked, *others), _largest(question, asked), offload, cells,
-                len(question.boots), (*question.notes, *_notes(question, asked), *_said(question, asked)))  # fmt: skip
+    notes = (*question.notes, *_notes(question, asked), *_kept(question, less), *_said(question, asked))
+    return Plan(model, question.card, question.host, (asked, *others), _largest(_at(question, less), asked), offload,
+                cells, len(question.boots), notes)  # fmt: skip
 
 
 def unknown_shape(model: ModelSpec) -> str:
@@ -154,11 +159,11 @@ def _predicted(question: Question, args: EngineArgs) -> tuple[Setup, Memory]:
     return setup, predict_memory(setup, question.boots, question.host, warm=question.warm)
 
 
-def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
+def _changes(question: Question) -> list[_Change]:
     """The changes that make sense here: not what was asked already, nor what the card or the release has not."""
     setup, memory = _predicted(question, question.args)
     found = _usual(question, setup)
-    longest = kv_cache.longest(setup, memory.kv_cache_bytes)
+    longest = kv_cache.longest(setup, memory.first_kv_cache_bytes)
     if 0 < longest < setup.max_model_len:
         found.append((f"{longest} tokens", (("max_model_len", longest),)))
     wanted = min(setup.max_model_len, longest_len(question.model, question.release))
@@ -170,8 +175,8 @@ def _changes(question: Question) -> list[tuple[str, tuple[tuple[str, FlagValue],
     return found
 
 
-def _usual(question: Question, setup: Setup) -> list[tuple[str, tuple[tuple[str, FlagValue], ...]]]:
-    found: list[tuple[str, tuple[tuple[str, FlagValue], ...]]] = []
+def _usual(question: Question, setup: Setup) -> list[_Change]:
+    found: list[_Change] = []
     fp8 = question.card is not None and question.card.capability >= (8, 9)
     for name, change in CHANGES.items():
         key, value = change[0]
@@ -187,12 +192,91 @@ def _usual(question: Question, setup: Setup) -> list[tuple[str, tuple[tuple[str,
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Less:
+    """A limit on the card's memory that is missed, and the largest share of the card that keeps it, 0 for none.
+
+    The share is the plan's to give where neither it nor the KV cache's size was `told`.
+    """
+
+    limit: Limit
+    share: float
+    told: bool
+
+    @property
+    def change(self) -> _Flags:
+        """What keeps the limit; nothing where no share does, or a person gave one."""
+        return (("gpu_memory_utilization", self.share),) if self.share and not self.told else ()
+
+
+def _less(question: Question, asked: Candidate) -> _Less | None:
+    """A share of the card, in hundredths, with which what is in use keeps the limit even where the plan errs."""
+    missed = [
+        limit for limit in question.limits if limit.name == "vram" and asked.memory.device_used_bytes > limit.bound
+    ]
+    if not missed or any(question.args.flag(name) is not None for name in _SHARES[1:]):
+        return None
+    limit = min(missed, key=lambda each: each.bound)
+
+    def keeps(hundredths: int) -> bool:
+        memory = with_share(hundredths)
+        return memory.device_used_bytes + memory.device_spread_bytes <= limit.bound
+
+    def with_share(hundredths: int) -> Memory:
+        return _predicted(question, _changed(question, (("gpu_memory_utilization", hundredths / 100),)).args)[1]
+
+    hundredths = kv_cache.largest(keeps, int(100 * asked.setup.utilization))
+    share = hundredths / 100 if hundredths and with_share(hundredths).kv_cache_bytes > 0 else 0.0
+    return _Less(limit, share, question.args.flag(_SHARES[0]) is not None)
+
+
+def _at(question: Question, less: _Less | None) -> Question:
+    """The same question of the share that keeps a limit, where there is one to give."""
+    return question if less is None else _changed(question, less.change)
+
+
+def _changed(question: Question, change: _Flags) -> Question:
+    return replace(question, args=question.args.overlay(EngineArgs(question.args.model, change)))
+
+
+def _smaller(question: Question, changes: Sequence[_Change]) -> list[_Change]:
+    """What was asked and every change that misses a limit, with the share that keeps it and, if need be, a length."""
+    found = []
+    for name, change in (("", ()), *changes):
+        tried = _changed(question, change)
+        less = _less(tried, candidate(tried, name, tried.args))
+        if less is None or not less.change:
+            continue
+        setup, memory = _predicted(question, _at(tried, less).args)
+        names, change = [name, f"{less.share:g} of the card"], (*change, *less.change)
+        length = kv_cache.longest(setup, memory.kv_cache_bytes)
+        if 0 < length < setup.max_model_len and not setup.auto_fit:
+            names, change = [*names, f"{length} tokens"], (*change, ("max_model_len", length))
+        found.append((", ".join(filter(None, names)), change))
+    return found
+
+
+def _kept(question: Question, less: _Less | None) -> tuple[str, ...]:
+    """Which share keeps a limit that is missed, and of which one the largest are told."""
+    if less is None:
+        return ()
+    limit = f"limit {less.limit.name} {format_bytes(less.limit.bound)}"
+    if not less.share:
+        return (f"{limit}: no gpu_memory_utilization keeps it and leaves a KV cache",)
+    if not less.told:
+        return (f"{limit}: gpu_memory_utilization {less.share:g} keeps it, and the largest is told of that",)
+    question = _at(question, replace(less, told=False))
+    setup, memory = _predicted(question, question.args)
+    length = kv_cache.longest(setup, memory.kv_cache_bytes)
+    return (f"{limit}: gpu_memory_utilization {less.share:g} would keep it, max_model_len up to {length:,}",)
+
+
 def _cards(question: Question) -> int:
     """The fewest cards that hold what one does not, 0 where so many are not there or the flag was given."""
     card = question.card
     if card is None or "Laptop" in card.name or question.args.flag("tensor_parallel_size") is not None:
         return 0
-    split = ((number, question.args.overlay(EngineArgs(question.args.model, (("tensor_parallel_size", number),))))
+    split = ((number, _changed(question, (("tensor_parallel_size", number),)).args)
              for number in _SPLITS if number <= (question.cards or _SPLITS[-1]))  # fmt: skip
     return next((number for number, args in split if not candidate(question, "", args).rejected), 0)
 
@@ -201,8 +285,7 @@ def _largest(question: Question, asked: Candidate) -> Largest:
     """By bisection over the same predictions; sequences of the length that was asked for, else of the longest."""
 
     def fits(**changes: FlagValue) -> bool:
-        args = question.args.overlay(EngineArgs(question.args.model, tuple(changes.items())))
-        return not candidate(question, "", args).rejected
+        return not candidate(question, "", _changed(question, tuple(changes.items())).args).rejected
 
     def sequences(number: int) -> bool:
         batched = dict(question.args.flags).get("max_num_batched_tokens")
@@ -211,7 +294,8 @@ def _largest(question: Question, asked: Candidate) -> Largest:
 
     longest = kv_cache.largest(lambda length: fits(max_model_len=length),
                                longest_len(question.model, question.release))  # fmt: skip
-    return Largest(longest, kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0)
+    most = kv_cache.largest(sequences, MOST_SEQUENCES) if longest else 0
+    return Largest(longest, most, _predicted(question, question.args)[0].utilization)
 
 
 def _grid(asked: Candidate) -> tuple[Cell, ...]:

@@ -25,10 +25,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Largest:
-    """The largest of each that fits with all else as asked; 0 when not even the least does."""
+    """The largest of each that fits with all else as asked; 0 when not even the least does.
+
+    The share of the card is another than was asked where only a smaller one keeps a limit.
+    """
 
     max_model_len: int
     max_num_seqs: int
+    gpu_memory_utilization: float
 
 
 @dataclass(frozen=True, slots=True)

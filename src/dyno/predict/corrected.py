@@ -19,6 +19,7 @@ from dyno.predict.terms import (
     Term,
     Terms,
     activation_spread,
+    kept_apart,
     kept_off,
     known_constants,
     other_off,
@@ -74,7 +75,7 @@ def _corrected_terms(setup: Setup, seen: Sequence[Boot], cold: bool, measured: C
     prior, known = prior_terms(setup, measured, cold), known_constants(setup, measured)
     other = [(boot, other_off(boot, measured, own=_same_model(boot.setup, setup)),
               hypot(known.other_off, activation_spread(boot.setup))) for boot in seen]  # fmt: skip
-    kept = [(boot, kept_off(boot, measured), known.kept_off) for boot in seen]
+    kept = [(boot, kept_off(boot, measured), kept_apart(boot, setup, known)) for boot in seen]
     return replace(
         prior,
         weights=_weights(setup, prior.weights, seen),

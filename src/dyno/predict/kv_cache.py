@@ -64,13 +64,18 @@ def pool(setup: Setup) -> Pool:
 
 
 def bytes_per_token(setup: Setup) -> float:
-    """What one more token of a long request costs: layers with a state or a window that is full cost nothing."""
-    return _per_token(setup, lambda cache: _grows(setup, cache))
+    """What one more token of a long request costs: layers with a state or a window that is full cost nothing.
+
+    Where no layer keeps all tokens (`grows` is false), what a token costs as long as the windows are not full.
+    """
+    growing = grows(setup)
+    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches
+               if (_grows(setup, cache) if growing else cache.window > 0))  # fmt: skip
 
 
-def bytes_per_token_in_window(setup: Setup) -> float:
-    """What one more token costs as long as it is in the windows of layers that have one."""
-    return _per_token(setup, lambda cache: cache.window > 0)
+def grows(setup: Setup) -> bool:
+    """Whether a request of the model's layers takes more with every token, however long it is."""
+    return any(_grows(setup, cache) for cache in setup.model.caches)
 
 
 def blocks_in(setup: Setup, kv_cache_bytes: int) -> int:
@@ -116,12 +121,9 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def _per_token(setup: Setup, counts: Callable[[CacheLayers], bool]) -> float:
-    return sum(_page(setup, cache, 1).nbytes * cache.layers for cache in setup.model.caches if counts(cache))
-
-
 def _grows(setup: Setup, cache: CacheLayers) -> bool:
-    return cache.kind in ("full", "mla") or cache.window >= setup.max_model_len
+    kept = cache.window >= setup.max_model_len or (cache.window > 0 and not setup.hybrid_manager)
+    return kept or cache.kind in ("full", "mla")
 
 
 def _page(setup: Setup, cache: CacheLayers, tokens: int) -> Page:

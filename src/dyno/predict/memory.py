@@ -29,7 +29,10 @@ class Host:
 class Memory:
     """Where a card's memory goes. `low` and `high` bound `kv_cache_bytes`, which is vLLM's own figure at start.
 
-    `cold_kv_cache_bytes` is what a start has that compiles, `warm_kv_cache_bytes` one whose compile cache is filled.
+    `cold_kv_cache_bytes` is what a start has that compiles, `warm_kv_cache_bytes` one whose compile cache is filled;
+    `first_kv_cache_bytes` what the first start has, which has to be enough: the former, unless the cache is told to be
+    filled already.
+    `kv_bytes_per_token` is what one more token costs; within their window, where every layer has one.
     `device_used_bytes` is what nvidia-smi shows when the engine is ready, others' memory included.
     """
 
@@ -45,6 +48,7 @@ class Memory:
     max_concurrency: float
     low_bytes: int
     high_bytes: int
+    first_kv_cache_bytes: int
     cold_kv_cache_bytes: int
     warm_kv_cache_bytes: int
     device_used_bytes: int
@@ -90,6 +94,7 @@ def predict_memory(
         max_concurrency=round(concurrency, 3),
         low_bytes=round(available - SURE * spread),
         high_bytes=round(available + SURE * spread),
+        first_kv_cache_bytes=available if warm else _available(setup, first, host),
         cold_kv_cache_bytes=_available(setup, first, host),
         warm_kv_cache_bytes=_available(setup, later, host),
         device_used_bytes=_device_used(setup, known, host, blocks * shared.bytes_per_block),
@@ -102,7 +107,7 @@ def predict_memory(
 
 def fitted(setup: Setup, memory: Memory) -> Setup:
     """The setup with the longest length that fits, where that is what was asked (`max_model_len` auto)."""
-    length = min(setup.max_model_len, kv_cache.longest(setup, memory.kv_cache_bytes))
+    length = min(setup.max_model_len, kv_cache.longest(setup, memory.first_kv_cache_bytes))
     return replace(setup, max_model_len=length) if setup.auto_fit and length else setup
 
 
@@ -137,17 +142,17 @@ def lacking(setup: Setup, memory: Memory, host: Host) -> tuple[str, ...]:
 
 
 def _too_small(setup: Setup, memory: Memory) -> list[str]:
-    if memory.kv_cache_bytes <= 0:
+    if memory.first_kv_cache_bytes <= 0:
         return [f"no memory is left for the KV cache: weights {format_bytes(memory.weights_bytes)}, activations "
                 f"{format_bytes(memory.activation_bytes)} and others {format_bytes(memory.other_bytes)} of "
                 f"{format_bytes(memory.requested_bytes)}"]  # fmt: skip
-    usable = kv_cache.usable_bytes(setup, memory.kv_cache_bytes)
+    usable = kv_cache.usable_bytes(setup, memory.first_kv_cache_bytes)
     needed = kv_cache.needed_bytes(setup, setup.max_model_len)
     if needed <= usable:
         return []
-    fits = kv_cache.longest(setup, memory.kv_cache_bytes)
+    fits = kv_cache.longest(setup, memory.first_kv_cache_bytes)
     longest = f"the longest that fits is {fits}" if fits else "no length fits"
-    there = memory.blocks * memory.block_bytes if setup.blocks else memory.kv_cache_bytes
+    there = memory.blocks * memory.block_bytes if setup.blocks else memory.first_kv_cache_bytes
     return [f"one request of max_model_len {setup.max_model_len} needs {format_bytes(needed)} of KV cache, "
             f"{format_bytes(there)} is there; {longest}"]  # fmt: skip
 

@@ -30,7 +30,7 @@ class Setup:
     tensor_parallel: int = 1
     kv_dtype: str = "auto"
     online: str | None = None  # quantization while loading
-    eager: bool = False
+    eager: bool = False  # nothing is compiled
     graphs: bool = True
     capture_sizes: tuple[int, ...] = ()
     asynchronous: bool = True
@@ -81,6 +81,9 @@ _V2_WITH_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM"})
 # Since when "auto" takes the KV cache's dtype from a checkpoint.
 _STORED_CACHES: Mapping[str, Release] = {"compressed-tensors": (0, 20), "modelopt": (0, 14)}
 _V2_FOR_ALL: Release = (0, 32)
+# Of a compilation config, by name and by number.
+_UNCOMPILED, _IN_PIECES = ("NONE", "0"), ("", "VLLM_COMPILE", "3")
+_NO_GRAPHS, _WHOLE_GRAPHS = ("NONE", "0"), ("FULL", "2", "FULL_DECODE_ONLY")
 _MOST_CAPTURED = 2**14  # tokens of a CUDA graph; a larger one is no use
 _FLASHINFER_SAMPLES: Release = (0, 26)  # by default; of earlier releases nobody looked
 
@@ -91,9 +94,8 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
     length = _int(flags, "max_model_len", -1)
     default = default_len(model, release)
     batched, sequences = _batch(flags, release, card, default if length < 1 else length)
-    eager = flags.get("enforce_eager") is True
-    compilation = _json(flags.get("compilation_config"))
-    graphs = card is not None and not eager and _graphs(compilation)
+    compilation = _compilation(flags)
+    graphs = card is not None and flags.get("enforce_eager") is not True and _graphs(compilation)
     space = env.get("VLLM_CPU_KVCACHE_SPACE") if card is None else None
     online = flags.get("quantization")
     return Setup(
@@ -108,7 +110,7 @@ def resolve(model: ModelSpec, args: EngineArgs, release: Release, card: Card | N
         tensor_parallel=max(1, _int(flags, "tensor_parallel_size", 1)),
         kv_dtype=_kv_dtype(model, flags, release),
         online=str(online) if online and model.quantized is None else None,
-        eager=eager,
+        eager=flags.get("enforce_eager") is True or _word(compilation, "mode") in _UNCOMPILED,
         graphs=graphs,
         capture_sizes=_capture_sizes(compilation, sequences, batched) if graphs else (),
         asynchronous=flags.get("async_scheduling", release >= (0, 14)) is True and card is not None,
@@ -191,9 +193,22 @@ def _flashinfer_sampler(env: Mapping[str, str], release: Release) -> bool | None
     return told not in ("0", "false")
 
 
+def _compilation(flags: Mapping[str, FlagValue]) -> Mapping[str, Any]:
+    """--compilation-config with what -O0 says of keys that it leaves open; its `mode` was `level` until 0.17."""
+    given = _json(flags.get("compilation_config"))
+    given = {"mode": given["level"], **given} if "level" in given else given
+    nothing = {"mode": 0, "cudagraph_mode": "NONE"} if str(flags.get("optimization_level")) == "0" else {}
+    return {**nothing, **given}
+
+
 def _graphs(compilation: Mapping[str, Any]) -> bool:
-    mode = str(compilation.get("cudagraph_mode", "")).upper()
-    return mode not in ("NONE", "0") and compilation.get("mode") not in (0, "NONE")
+    """VllmConfig.__post_init__: graphs of pieces need vLLM's own compilation, whole ones do not."""
+    graphs, mode = _word(compilation, "cudagraph_mode"), _word(compilation, "mode")
+    return graphs in _WHOLE_GRAPHS or (graphs not in _NO_GRAPHS and mode in _IN_PIECES)
+
+
+def _word(compilation: Mapping[str, Any], name: str) -> str:
+    return "" if (value := compilation.get(name)) is None else str(value).upper()
 
 
 def _capture_sizes(compilation: Mapping[str, Any], sequences: int, batched: int) -> tuple[int, ...]:

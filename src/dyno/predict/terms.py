@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil, hypot
+from math import ceil, hypot, log2
 
 from dyno.predict.activations import activation_bytes
 from dyno.predict.constants import MIB, Constants, constants_for
@@ -57,6 +57,7 @@ _MEASURED = (0, 26)
 _MOST_BOOTS = 2048  # whose distance is kept: a plan asks for it again and again
 _REPLAYED, _REPACKED = 2 * MIB, 0.002  # how far weights are off: replayed, and stored in a form that kernels repack
 _LINKS = Term(350 * MIB, 200 * MIB)  # of several cards; nobody measured it yet
+_MEASURED_SEQS, _A_DOUBLING = 256, 60 * MIB  # starts with 1,024 sequences kept 53 to 159 MiB less than was expected
 _HELD = Term(25 * MIB, 25 * MIB)  # of the allocator, since 0.27; nobody measured it yet
 
 
@@ -77,8 +78,18 @@ def prior_terms(setup: Setup, measured: Constants, cold: bool) -> Terms:
         other=Term(known.other + held.nbytes, hypot(known.machine_off, known.other_off, held.spread)),
         graphs=Term(graphs, known.graph_off * graphs),
         context=Term(known.context + links.nbytes, links.spread),
-        kept=Term(known.kept + kept_bytes(setup, cold=cold), hypot(known.machine_off, known.kept_off)),
+        kept=Term(known.kept + kept_bytes(setup, cold=cold), hypot(known.machine_off, known.kept_off, _beyond(setup))),
     )
+
+
+def kept_apart(boot: Boot, setup: Setup, known: Constants) -> float:
+    """How far what is kept in a boot may lie from what another setup of the machine keeps."""
+    return hypot(known.kept_off, _beyond(boot.setup) - _beyond(setup))
+
+
+def _beyond(setup: Setup) -> float:
+    """How far more sequences than were measured one by one move what is kept."""
+    return _A_DOUBLING * log2(max(1.0, setup.max_num_seqs / _MEASURED_SEQS))
 
 
 def own_spread(setup: Setup, known: Constants) -> float:
@@ -99,7 +110,8 @@ def activation_spread(setup: Setup) -> float:
         off = 100 * MIB
     else:
         off = 4 * MIB if model.num_experts or model.uses_mla or setup.eager else 2 * MIB
-    return off if setup.release == _MEASURED else hypot(off, 60 * MIB)
+    measured = setup.release == _MEASURED and not (setup.eager and setup.graphs)  # graphs of what was not compiled
+    return off if measured else hypot(off, 60 * MIB)
 
 
 def other_off(boot: Boot, measured: Constants, *, own: bool = False) -> float | None:

@@ -67,7 +67,8 @@ STARTS: Mapping[str, str] = _WHO | {
     "started_at": "UTC",
     "took_s": "until it was ready, or had failed; empty where it was interrupted",
     "at_once": "the most engines that were starting at one moment meanwhile, this one among them: above 1 they shared "
-    "processors and disk, so that seconds are no measure of this configuration alone",
+    "processors, disk and card, so that seconds and what is read off the card's memory (graphs, in use) are no measure "
+    "of this configuration alone",
     "ready_s": "from the process's start to the first token of a canary request",
     "weights_load_s": "loading the weights",
     "compile_s": "compiling, or loading what was compiled",
@@ -80,7 +81,7 @@ STARTS: Mapping[str, str] = _WHO | {
     "max_concurrency": "requests of full length that fit",
     "max_model_len": "tokens",
     "block_size": "tokens of a KV block",
-    "graph_bytes": "of CUDA graphs",
+    "graph_bytes": "of CUDA graphs, by what the card had free before and after; empty where the log does not tell",
     "attention_backend": "as the log names it",
     "device_used_bytes": "the card's memory in use when ready, that of others included",
     "rss_bytes": "resident memory of the engine's processes when ready",

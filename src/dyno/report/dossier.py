@@ -42,13 +42,19 @@ def setting_table(outcomes: Sequence[Outcome]) -> str:
     """What was measured, where, and what it cost."""
     headers = ("Study", "Model", "Engine", "Machine", "Blocks", "Launches", "Cut short", "Warming", "Starting",
                "Measuring", "Share measuring")  # fmt: skip
-    rows = []
+    rows, all_s = [], [0.0, 0.0, 0.0]
     for outcome in outcomes:
         made = spent(outcome.steps)
+        seconds = (made.warming_s, made.starting_s, made.measuring_s)
+        all_s = [before + more for before, more in zip(all_s, seconds, strict=True)]
         launches = len({step.launch for step in outcome.steps if step.phase != "warm"})
-        times = map(format_seconds, (made.warming_s, made.starting_s, made.measuring_s))
+        times = map(format_seconds, seconds)
         rows.append((outcome.study, outcome.model, outcome.engine, outcome.machine.kind, str(outcome.blocks),
                      str(launches), str(cut_short(outcome)), *times, f"{made.measuring_share or 0:.0%}"))  # fmt: skip
+    total_s = sum(all_s)
+    if len(outcomes) > 1 and total_s:
+        rows.append((f"all, {format_seconds(total_s)}", *[""] * 6, *map(format_seconds, all_s),
+                     f"{all_s[-1] / total_s:.0%}"))  # fmt: skip
     return markdown_table(headers, rows, headers[:4])
 
 

@@ -17,7 +17,7 @@ def launches_table(outcome: Outcome) -> Table:
         owed.setdefault(step.phase, {})[step.scenario] = None
     rows = [_row(steps, list(owed[steps[0].phase])) for steps in launches.values()]
     headers = ("Block", "Launch", "Phase", "Configuration", "Began", "Took", "State")
-    caption = ("Launches below 0 only fill caches and are not measured. Nothing that was interrupted enters a figure; "
+    caption = ("Launches below 0 only fill caches and are not measured. Nothing that was interrupted enters a ratio; "
                "where its launch was gone on with, all of the launch's loads are of the later start.")  # fmt: skip
     return Table("Every launch and its state", caption, headers, tuple(rows), (*headers[2:5], headers[-1]))
 

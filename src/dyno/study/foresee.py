@@ -17,6 +17,7 @@ from dyno.plan.planning import candidate as planned
 from dyno.plan.record import Candidate as Planned
 from dyno.predict.latency import Run, closed_loop, predict_latency, reasons_unserved
 from dyno.predict.memory import Host, lacking
+from dyno.predict.setup import refusals
 from dyno.study.boots import workload_of
 from dyno.study.journal import PlanLine
 from dyno.study.prepare import Prepared
@@ -28,6 +29,7 @@ from dyno.workload import LATENCIES, STATISTICS
 _BEYOND_A_PLAN = frozenset({
     "hf_overrides", "speculative_config", "pipeline_parallel_size", "data_parallel_size", "cpu_offload_gb",
     "decode_context_parallel_size", "enable_lora", "kv_transfer_config", "config", "limit_mm_per_prompt",
+    "rope_scaling", "VLLM_ALLOW_LONG_MAX_MODEL_LEN",
 })  # fmt: skip
 
 
@@ -61,7 +63,8 @@ def refuse_baseline(line: PlanLine, candidates: Sequence[Candidate]) -> None:
 
 
 def _plannable(candidate: Candidate, model: ModelSpec) -> bool:
-    return not _BEYOND_A_PLAN & {name for name, _ in candidate.args.flags} and not beyond(candidate.args, model)
+    names = {name for name, _ in (*candidate.args.flags, *candidate.args.env)}
+    return not _BEYOND_A_PLAN & names and not beyond(candidate.args, model)
 
 
 def _question(environment: Environment, model: ModelSpec, hardware: Hardware, device: str | None) -> Question:
@@ -92,17 +95,17 @@ def _foreseen(candidate: Candidate, question: Question, spec: StudySpec) -> Fore
         question = replace(question, release=parse_release(load_environment(candidate.engine).version))
     made = planned(question, candidate.name, candidate.args)
     if question.card is None and made.setup.kv_cache_bytes is None:
-        return Foreseen(candidate.name)  # what is free of the host's memory when it starts decides
+        return Foreseen(candidate.name, refusals(made.setup))  # the host's memory that is free at its start decides
     return Foreseen(candidate.name, _rejected(made, question.host), {**_figures(made), **_speeds(made, question, spec)})
 
 
 def _rejected(made: Planned, host: Host) -> tuple[str, ...]:
-    """Reasons of what does not fit even if the plan errs to its disadvantage, by twice what it says it may."""
+    """What vLLM refuses, and what does not fit even if the plan errs to its disadvantage, by twice what it may."""
     memory = made.memory
     most = memory.kv_cache_bytes + 2 * (memory.high_bytes - memory.kv_cache_bytes)
     kind = replace(memory, kv_cache_bytes=most,
                    device_used_bytes=memory.device_used_bytes - 2 * memory.device_spread_bytes)  # fmt: skip
-    return lacking(made.setup, memory, host) if lacking(made.setup, kind, host) else ()
+    return (*refusals(made.setup), *(lacking(made.setup, memory, host) if lacking(made.setup, kind, host) else ()))
 
 
 def _figures(made: Planned) -> dict[str, float]:
