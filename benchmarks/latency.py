@@ -101,7 +101,7 @@ def _told_apart(points: Iterable[Measured]) -> list[Measured]:
 def _row(row: dict[str, str]) -> Measured | None:
     if row["void"] or not row["tpot_ms"] or "cuda" not in row["engine"]:
         return None
-    if row["study"].endswith("-offload"):  # beginnings that leave the KV cache and come back are not predicted
+    if "-offload" in row["study"]:  # beginnings that leave the KV cache and come back are not predicted
         return None
     input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
     number = int(row["completed"] or 3)
