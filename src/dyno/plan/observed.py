@@ -275,5 +275,5 @@ def _too_fast(seen: Observation, setup: Setup) -> Iterable[str]:
             wrong.append(f"output_throughput of {rate:g} is more than {most:.3g}")
         if wrong:
             why = f", {_FASTER} times as fast as the card reads the weights" if known else ""
-            yield (f"points.{number}: {' and '.join(wrong)}{why}; times are in ms, rates in tokens a second; correct it "
-                   "or leave it out")  # fmt: skip
+            yield (f"points.{number}: {' and '.join(wrong)}{why}; times are in ms, rates in tokens a second; correct "
+                   "it or leave it out")  # fmt: skip
