@@ -196,6 +196,15 @@ def test_what_cannot_be_used_is_one_message(folder, capsys, words, message):
         ({"layer_types": ["full_attention"]}, "layer_types has 1 entries for 36 layers"),
         ({"layer_types": ["quantum_attention"] * 36}, "quantum_attention"),
         ({"quantization_config": {"quant_method": "tomorrow"}}, "its quantization tomorrow is not one whose width"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 0}},
+            "its quantization_config has numbers that no gptq checkpoint has",
+        ),
+        (
+            {"quantization_config": {"quant_method": "fp8", "weight_block_size": [0, 0]}},
+            "numbers that no fp8 checkpoint has",
+        ),
+        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": "x"}}, "no fp8 checkpoint has"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
         (
             {"num_hidden_layers": 900, "intermediate_size": 2**31},
@@ -261,6 +270,45 @@ def test_starts_that_were_written_down_are_taken_with_the_notes_beside_them(fold
     (tmp_path / "seen.json").write_text(json.dumps(lines))
     assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--json", "--observed", str(tmp_path / "seen.json")]) == 0
     assert json.loads(capsys.readouterr().out)["boots"] == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"facts": {"device_used_bytes": 1000}},
+            "facts.device_used_bytes: 1000 B, where weights and KV cache alone",
+        ),
+        (
+            {"facts": {"weights_bytes": 8 * 10**9, "kv_cache_bytes": 120 * 10**9, "device_used_bytes": 127 * 10**9}},
+            "where weights and KV cache alone take 119 GiB",
+        ),
+        ({"points": [{"ttft_ms": 1e-6}]}, "points.0: ttft_ms of 1e-06 is less than"),
+        ({"points": [{"tpot_ms": 1e-9, "output_throughput": 1e8}]}, "tpot_ms of 1e-09 is less than 0.1"),
+        ({"points": [{"output_throughput": 1e8}]}, "points.0: output_throughput of 1e+08 is more than"),
+        (
+            {"points": [{"tpot_ms": 4.0}, {"input_len": 10**6, "tpot_ms": 4.0}]},
+            "points.1: a request of 1,000,008 tokens",
+        ),
+        ({"gpu": None, "points": [{"tpot_ms": 1e-9}]}, "points.0: tpot_ms of 1e-09 is less than 0.001"),
+    ],
+)
+def test_what_no_card_can_have_told_is_refused(folder, tmp_path, capsys, change, message):
+    load = {"input_len": 64, "output_len": 8, "concurrency": 2}
+    points = [load | point for point in change.get("points", [])]
+    entry = {"model": QWEN3_4B, "gpu": "H200", "engine_version": "0.26.0"} | change | {"points": points}
+    (tmp_path / "seen.json").write_text(json.dumps([entry]))
+    assert run(["plan", folder(QWEN3_4B), "--gpu", "H200", "--observed", str(tmp_path / "seen.json")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_no_negative_figure(folder, capsys):
+    assert run(["plan", folder(LLAMA_8B), "--gpu", "RTX 5070", "--json"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    for each in (plan, *plan["candidates"]):
+        assert min(each["memory"].values()) >= 0
+    assert plan["memory"]["kv_cache_bytes"] == plan["memory"]["high_bytes"] == 0
+    assert "no memory is left for the KV cache: weights 15 GiB" in plan["rejected"][-1]
 
 
 def test_a_block_that_attention_cannot_read_is_refused(folder, capsys):

@@ -94,7 +94,7 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
     shape, unknown = _shape(config, fields, where)
     method, quantized = config.quantization_config.quant_method, read_quantization(fields.get("quantization_config"))
     if method and not quantized and not unknown:
-        shape, unknown = Shape((), (), 0), f"its quantization {shown(method)[1:-1]} is not one whose width Dyno knows"
+        shape, unknown = Shape((), (), 0), _unknown_width(method)
     return ModelSpec(
         source=source,
         path=None if path is None else str(path),
@@ -123,6 +123,15 @@ def parse_config(content: object, source: str, *, where: str, path: Path | None,
         quantized=quantized,
         unknown=unknown,
     )
+
+
+def _unknown_width(method: str) -> str:
+    name = shown(method)[1:-1]
+    if read_quantization({"quant_method": method}):
+        return (
+            f"its quantization_config has numbers that no {name} checkpoint has (bits, group_size, weight_block_size)"
+        )
+    return f"its quantization {name} is not one whose width Dyno knows"
 
 
 def _strange(fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ _ALGORITHMS: Mapping[str, tuple[float, int]] = {
     "W4A16_NVFP4": (4, 16), "MXFP8": (8, 32),
 }  # fmt: skip
 _CACHES: Mapping[str, str] = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
+_IN_GROUPS = ("awq", "gptq", "awq_marlin", "gptq_marlin")  # -1 is a whole row, 0 is nothing
 _BITS, _MOST_GROUP = (2, 3, 4, 5, 6, 8, 16), 2**16
 
 
@@ -26,7 +27,8 @@ def read_quantization(config: object) -> Quantization | None:
     if method == "compressed-tensors":
         return _compressed_tensors(config)
     if method in ("awq", "gptq", "awq_marlin", "gptq_marlin", "auto-round", "moe_wna16"):
-        return _grouped(method, config.get("bits", 4), config.get("group_size", 128))
+        group = config.get("group_size", 128)
+        return None if group == 0 and method in _IN_GROUPS else _grouped(method, config.get("bits", 4), group)
     if method == "modelopt":
         return _modelopt(config)
     if method == "mxfp4":
@@ -34,9 +36,14 @@ def read_quantization(config: object) -> Quantization | None:
     if method not in _WIDTHS:
         return None
     bits, group = _WIDTHS[method]
-    if method == "fp8" and isinstance(block := config.get("weight_block_size"), list) and len(block) == 2:
-        group = 128 * 128
+    if method == "fp8" and (block := config.get("weight_block_size")) is not None:
+        return _grouped(method, 8, block[0] * block[1]) if _is_block(block) else None
     return Quantization(method, bits, group)
+
+
+def _is_block(block: object) -> bool:
+    """Rows and columns that share a scale."""
+    return isinstance(block, list) and len(block) == 2 and all(type(side) is int and side > 0 for side in block)
 
 
 def _compressed_tensors(config: dict[str, Any]) -> Quantization | None:

@@ -43,7 +43,7 @@ def _candidate(each: Candidate) -> dict[str, Any]:
         "setup": {"max_model_len": setup.max_model_len, "max_num_batched_tokens": setup.max_num_batched_tokens,
                   "max_num_seqs": setup.max_num_seqs, "gpu_memory_utilization": setup.utilization,
                   "kv_cache_dtype": setup.kv_dtype},
-        "memory": {name: getattr(each.memory, name) for name in _MEMORY},
+        "memory": {name: max(0, getattr(each.memory, name)) for name in _MEMORY},  # what lacks is in `rejected`
         "latency": None if each.latency is None else _latency(each.latency),
         "rejected": list(each.rejected),
     }  # fmt: skip

@@ -22,7 +22,9 @@ from dyno.model.spec import ModelSpec
 from dyno.plan.flags import VARIABLES, parse_words, read_value
 from dyno.plan.known import spelt, strange_words
 from dyno.predict.memory import predict_memory
-from dyno.predict.setup import Release, resolve
+from dyno.predict.rates import generic
+from dyno.predict.roofline import costs
+from dyno.predict.setup import Release, Setup, resolve
 from dyno.predict.terms import Boot, Facts
 from dyno.units import format_bytes
 from dyno.workload import MOST_TOKENS, Workload
@@ -33,6 +35,8 @@ _OLDEST: Release = (0, 8)  # with the engine whose memory and scheduler the form
 _OF_A_CARD = ("weights_bytes", "kv_cache_bytes", "graph_bytes", "device_used_bytes")
 _ALIKE = 0.8  # as much as `fact` is like `facts`
 _FAR = 2.0  # times: weights that say so much more or less than the model's shape are another model's
+_FASTER = 10  # times: no draft makes so many tokens of one pass over the weights as to be that much faster
+_LEAST_MS = 1e-3  # of anything, where the card's bandwidth is not known
 _FAR_OFF = 0.25  # of the card: so far off is no KV cache that these flags leave
 
 
@@ -231,7 +235,10 @@ def _wrong(seen: Observation, entry: Mapping[str, Any]) -> Iterable[str]:
         yield from (f"facts.{name}: {format_bytes(told[name])} are more than the {format_bytes(card.memory_bytes)} of "
                     f"one {card.name}; give bytes of one card" for name in more)  # fmt: skip
         return
-    memory = predict_memory(seen.boot().setup)
+    setup = seen.boot().setup
+    memory = predict_memory(setup)
+    yield from _too_fast(seen, setup)
+    yield from _too_little(facts, memory.weights_bytes, setup.blocks is not None)
     if (weights := facts.weights_bytes) and not 1 / _FAR < weights / memory.weights_bytes < _FAR:
         yield (f"facts.weights_bytes: {format_bytes(weights)}, where the model's shape and these args make "
                f"{format_bytes(memory.weights_bytes)}: not a start of this model; correct it or leave "
@@ -240,3 +247,33 @@ def _wrong(seen: Observation, entry: Mapping[str, Any]) -> Iterable[str]:
         yield (f"facts.kv_cache_bytes: {format_bytes(kv)}, where these args leave about "
                f"{format_bytes(max(0, memory.kv_cache_bytes))}: not a start with them; correct it or leave "
                "the entry out")  # fmt: skip
+
+
+def _too_little(facts: Facts, weights_bytes: int, blocks_told: bool) -> Iterable[str]:
+    """What is in use holds the weights and, but where its blocks were told, the KV cache."""
+    weights = facts.weights_bytes or round(weights_bytes / _FAR)
+    held = weights + (0 if blocks_told else facts.kv_cache_bytes or 0)
+    if (used := facts.device_used_bytes) and used < held:
+        yield (f"facts.device_used_bytes: {format_bytes(used)}, where weights and KV cache alone take "
+               f"{format_bytes(held)}: nvidia-smi shows all of the card's, in bytes; correct it or leave it out"
+               )  # fmt: skip
+
+
+def _too_fast(seen: Observation, setup: Setup) -> Iterable[str]:
+    """Points of requests that the engine does not take, or faster than reading the weights once for a token lets be."""
+    known = costs(setup, generic(seen.card).rates) if seen.card else None
+    least_ms = max(_LEAST_MS, known.stream_s * 1000 / _FASTER if known else 0.0)
+    for number, (load, figures) in enumerate((each.workload, each.figures) for each in seen.points):
+        if (length := load.input_len + load.output_len) > setup.max_model_len:
+            yield (f"points.{number}: a request of {length:,} tokens, answer included, is longer than max_model_len "
+                   f"{setup.max_model_len:,}: not measured with these args; correct it or leave it out")  # fmt: skip
+        most = 1000 * load.concurrency / least_ms
+        limits = {"ttft": least_ms, "tpot": least_ms if load.output_len > 1 else 0.0}
+        wrong = [f"{name}_ms of {figures[name]:g} is less than {least:.3g}" for name, least in limits.items()
+                 if figures.get(name, least) < least]  # fmt: skip
+        if (rate := figures.get("output_throughput", 0.0)) > most:
+            wrong.append(f"output_throughput of {rate:g} is more than {most:.3g}")
+        if wrong:
+            why = f", {_FASTER} times as fast as the card reads the weights" if known else ""
+            yield (f"points.{number}: {' and '.join(wrong)}{why}; times are in ms, rates in tokens a second; correct "
+                   "it or leave it out")  # fmt: skip
