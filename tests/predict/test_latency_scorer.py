@@ -117,3 +117,12 @@ def test_an_order_is_right_where_launches_tell_two_apart(scorer, points):
 def test_correlation_is_of_the_two_rows(scorer):
     assert scorer._correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
     assert scorer._correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+
+
+def test_a_group_beyond_a_limit_is_told_though_the_mean_is_within(scorer, points):
+    point = replace(points[0].point, told={"tpot": 1.0})
+    told = [scorer.Off(replace(points[0], group=group, point=point), "tpot", 0.0, guessed, True)
+            for group, guessed in ((("a", "fp8"), 1.1), (("b", "fp8"), 1.0), (("c", "fp8"), 1.01))]  # fmt: skip
+    found = {"published": [], "uncalibrated": [], "calibrated": told}
+    assert scorer.beyond(found) == ["calibrated tpot of a, fp8 alone: 10.0% off, 8% allowed over all"]
+    assert not [text for text in scorer.gate(found) if text.startswith("calibrated tpot")]
