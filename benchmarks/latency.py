@@ -3,11 +3,12 @@
     python benchmarks/latency.py [--each] [--fit] [FILE.csv | OBSERVED.json ...]
 
 Without files: the H200 study (docs/evidence/h200/points.csv) and benchmarks/points/. Every (model, dtype) is tested in
-its turn, predicted three times: with what others have published of such cards ("published"); with constants fitted on
-points of other models alone, in whatever dtype ("uncalibrated"); and with at most twelve of other (model, dtype)
-besides ("calibrated"). A test point that is among the training points, by its id or by its load and figures whatever it
-is called, ends the run with an error. Prints what the gate asks for; exit code 1 where it is missed. `--each` prints a
-line a point, `--fit` src/dyno/predict/measured.py from all points together.
+its turn, a model being its shape, by whatever name. It is predicted three times: with what others have published of
+such cards ("published"); with constants fitted on points of other models alone, in whatever dtype ("uncalibrated"); and
+with at most twelve of other (model, dtype) besides ("calibrated"). A test point that is among the training points, by
+its id or by its load and figures (two that agree are enough), ends the run with an error. Prints what the gate asks
+for; exit code 1 where it is missed. `--each` prints a line a point, `--fit` src/dyno/predict/measured.py from all
+points together.
 """
 
 import csv
@@ -21,11 +22,10 @@ from math import dist, exp, log, log2
 from pathlib import Path
 from statistics import fmean, median, stdev
 
+from held_out import model_name, model_of, same
+
 from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import Card, find_card
-from dyno.model.config import parse_config
-from dyno.model.spec import ModelSpec
-from dyno.model.synthetic import SHAPES
 from dyno.plan.flags import parse_words
 from dyno.plan.observed import parse_release
 from dyno.predict.calibrate import MOST_POINTS, Point, calibrate
@@ -42,6 +42,7 @@ UNCALIBRATED, CALIBRATED, TTFT_CALIBRATED = 0.15, 0.08, 0.20
 SURE = 1.96  # standard deviations of launches of one configuration, beyond which two differ
 FEWEST_CONFIGS = 4
 COVERED, FEWEST = (0.70, 0.90), 100
+ALIKE = 5e-4  # a share: what rounding to four digits leaves of a figure
 HEAD = ('"""Rates as they were measured on one card, and the points they were fitted on: '
         '`python benchmarks/latency.py --fit`."""\n')  # fmt: skip
 FIGURES = ("tpot", "output_throughput", "ttft")
@@ -52,7 +53,7 @@ class Measured:
     """A point, what it belongs to, and the configuration it was measured on."""
 
     point: Point
-    group: tuple[str, str]  # model, dtype of the weights
+    group: tuple[str, str]  # model by its shape, dtype of the weights
     config: str
     load: str
 
@@ -100,7 +101,7 @@ def _told_apart(points: Iterable[Measured]) -> list[Measured]:
 def _row(row: dict[str, str]) -> Measured | None:
     if row["void"] or not row["tpot_ms"] or "cuda" not in row["engine"]:
         return None
-    if row["study"].endswith("-offload"):  # beginnings that leave the KV cache and come back are not predicted
+    if "-offload" in row["study"]:  # beginnings that leave the KV cache and come back are not predicted
         return None
     input_len, output_len, clients = (int(row[name]) for name in ("input_len", "output_len", "concurrency"))
     number = int(row["completed"] or 3)
@@ -126,10 +127,9 @@ def _entry(entry: dict, name: str) -> Iterable[Measured]:
 def measured(name: str, what: tuple, words: Sequence[str], load: Workload, told: dict, config: str) -> Measured:
     model, gpu, version = what
     setup = setup_of(model, gpu, version, words)
-    spec = model if isinstance(model, str) else json.dumps(model, sort_keys=True)
     run = Run(setup, predict_memory(setup).blocks, closed_loop(load))
-    return Measured(Point(name, run, told), (spec, dtype_of(setup)), config, f"{load.input_len}+{load.output_len}"
-                    f"x{load.concurrency}")  # fmt: skip
+    group = model_name(setup.model), dtype_of(setup)
+    return Measured(Point(name, run, told), group, config, f"{load.input_len}+{load.output_len}x{load.concurrency}")
 
 
 def setup_of(model: str | dict, gpu: str, version: str, words: Sequence[str]) -> Setup:
@@ -140,16 +140,10 @@ def setup_of(model: str | dict, gpu: str, version: str, words: Sequence[str]) ->
     return resolve(spec, EngineArgs(spec.source, flags.flags), release, card)
 
 
-def model_of(model: str | dict) -> ModelSpec:
-    if isinstance(model, str):
-        shape = SHAPES[model]
-        model = {"architectures": [shape.architecture], "model_type": shape.model_type, "torch_dtype": "bfloat16",
-                 **shape.fields}  # fmt: skip
-    return parse_config(model, "its model", where="model", path=None, has_weights=False)
-
-
 def dtype_of(setup: Setup) -> str:
-    return setup.online or (setup.model.quantized.method if setup.model.quantized else setup.model.dtype)
+    """Of the weights; those of 16 bits are as fast as one another."""
+    dtype = setup.online or (setup.model.quantized.method if setup.model.quantized else setup.model.dtype)
+    return "bfloat16" if dtype == "float16" else dtype
 
 
 def training(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured]:
@@ -157,9 +151,12 @@ def training(test: tuple[str, str], points: Sequence[Measured]) -> list[Measured
     return [each for each in points if each.group != test]
 
 
-def content(each: Measured) -> tuple:
-    """What a point is by its load and its figures, whatever it is called: no two measurements agree in four digits."""
-    return each.load, *sorted((name, f"{value:.4g}") for name, value in each.point.told.items())
+def copied(one: Measured, other: Measured) -> bool:
+    """Whether two points tell one measurement, whatever they are called and if a figure was left out or altered: of
+    one load no two of other models agree in four digits of two figures, or in all digits of one.
+    """
+    a, b = one.point.told, other.point.told
+    return one.load == other.load and (same(a, b, ALIKE) or any(b.get(name) == value for name, value in a.items()))
 
 
 def checked(test: Sequence[Measured], known: Calibration, points: Sequence[Measured] = ()) -> Calibration:
@@ -167,9 +164,10 @@ def checked(test: Sequence[Measured], known: Calibration, points: Sequence[Measu
     `points`. SystemExit otherwise.
     """
     fitted = {*known.fitted_on, *known.constants_on}
-    contents = {content(each) for each in points if each.point.id in fitted}
-    if shared := [each.point.id for each in test if each.point.id in fitted or content(each) in contents]:
-        raise SystemExit(f"{min(shared)}: is among the points it is to be predicted from")
+    trained = [each for each in points if each.point.id in fitted]
+    for each in test:
+        if each.point.id in fitted or any(copied(each, other) for other in trained):
+            raise SystemExit(f"{each.point.id}: is among the points it is to be predicted from")
     return known
 
 

@@ -8,9 +8,9 @@ environment, and whether its compile cache was filled; the other start then is o
 those that show it: dense, and not eager where the test compiles.
 
 Starts of the same model, in whatever dtype and by whatever name, are never in training. A test whose id or whose
-facts are found there ends the run with an error. Prints one line a start and what the gate asks for; exit code 1 where
-it is missed. A configuration that was started twice alike counts once. `--fit` prints the constants that all starts
-together give, for src/dyno/predict/constants.py.
+facts are found there, even if one was left out or altered, ends the run with an error. Prints one line a start and what
+the gate asks for; exit code 1 where it is missed. A configuration that was started twice alike counts once. `--fit`
+prints the constants that all starts together give, for src/dyno/predict/constants.py.
 """
 
 import json
@@ -21,10 +21,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from held_out import same, shape
+
 from dyno.engine.args import EngineArgs
 from dyno.hardware.gpus import find_card
 from dyno.model.config import parse_config
-from dyno.model.spec import ModelSpec
 from dyno.plan.flags import parse_words
 from dyno.plan.observed import parse_release
 from dyno.predict.fit import fit
@@ -36,6 +37,7 @@ from dyno.predict.terms import Boot, Facts
 MIB = 2**20
 BEFORE_MIB, AFTER_MIB, USED_BEFORE_MIB, USED_AFTER_MIB = 150, 30, 200, 60
 COVERED = (0.70, 0.95)
+ALIKE = 1e-4  # a share: facts of two starts are further apart
 APART_MIB = 100  # what a start shows
 DEFAULTS = {"VLLM_USE_FLASHINFER_SAMPLER": "1"}  # a start's record tells all of its environment
 
@@ -134,19 +136,13 @@ def read(line: dict) -> Start:
                  setup.utilization < 0.2, text)  # fmt: skip
 
 
-def shape(model: ModelSpec) -> tuple[object, ...]:
-    """What two models have in common that take the same memory, whatever else their config.json says."""
-    caches = [(cache.kind, cache.layers, cache.kv_heads, cache.head_dim, cache.window) for cache in model.caches]
-    return (model.vocab_size, model.hidden_size, model.num_hidden_layers, model.num_attention_heads, *caches,
-            model.intermediate_size, model.num_experts, model.moe_intermediate_size)  # fmt: skip
-
-
 def training(test: Start, starts: list[Start]) -> list[Start]:
     """All starts of other models. SystemExit should the test be among them."""
     chosen = [start for start in starts if start.shape != test.shape and start.boot.facts.kv_cache_bytes]
     if test.id in {start.id for start in chosen}:
         raise SystemExit(f"{test.id}: is among the starts it is to be predicted from")
-    if alike := [start.id for start in chosen if start.boot.facts == test.boot.facts]:
+    told = asdict(test.boot.facts)
+    if alike := [start.id for start in chosen if same(told, asdict(start.boot.facts), ALIKE)]:
         raise SystemExit(f"{test.id}: tells what {alike[0]} told, which it is to be predicted from")
     return chosen
 

@@ -55,6 +55,12 @@ def test_more_api_servers_take_up_what_comes_together_sooner():
     assert four.mean < one.mean - 10
 
 
+def test_a_request_alone_waits_as_long_with_more_api_servers():
+    runs = (run_of(setup(QWEN3_4B, api_server_count=servers), clients=1) for servers in (1, 4))
+    one, four = (predict_latency(run, KNOWN, {}).ttft_ms for run in runs)
+    assert four == one
+
+
 def test_where_first_tokens_come_in_waves_their_median_is_less_sure():
     runs = [run_of(setup(QWEN3_4B), clients=clients) for clients in (64, 1)]
     waves, alone = (unsettled(simulated(run, KNOWN.rates).ttft_ms) for run in runs)

@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from dyno.model.synthetic import SHAPES
 from dyno.predict.rates import generic, published
+from dyno.workload import Workload
 
 ROOT = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def scorer():
+    sys.path.insert(0, str(ROOT))
     spec = importlib.util.spec_from_file_location("latency_scorer", ROOT / "latency.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["latency_scorer"] = module
     spec.loader.exec_module(module)
     yield module
     del sys.modules["latency_scorer"]
+    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +56,29 @@ def test_a_point_under_another_name_and_model_is_found_among_the_training_points
     assert scorer.checked([other], known, points) is known
 
 
-def test_no_two_points_have_the_same_content(scorer, points):
-    assert len({scorer.content(each) for each in points}) == len(points)
+@pytest.mark.parametrize("changed", [{"ttft": 0.0}, {"tpot": 1.0}, {"ttft": 0.0, "tpot": 0.0}])
+def test_a_copy_with_a_figure_left_out_or_altered_is_found_too(scorer, points, changed):
+    trained = points[0]
+    told = {name: value for name, value in {**trained.point.told, **changed}.items() if value}
+    copy = replace(trained, group=("other", "fp8"), point=replace(trained.point, id="another", told=told))
+    assert scorer.copied(copy, trained)
+    assert not scorer.copied(replace(copy, load="1+1x1"), trained)
+
+
+def test_no_point_passes_for_one_of_another_group(scorer, points):
+    assert [(one.point.id, other.point.id) for one in points for other in points
+            if one.group != other.group and scorer.copied(one, other)] == []  # fmt: skip
+
+
+def test_a_model_is_its_shape_whatever_it_is_called(scorer):
+    made = SHAPES["qwen3-8b"]
+    config = {**made.fields, "architectures": [made.architecture], "model_type": made.model_type,
+              "torch_dtype": "float16", "rms_norm_eps": 1e-5}  # fmt: skip
+    load = Workload("a", 64, 16, 1, 4)
+    groups = [scorer.measured("a", (model, "NVIDIA H200", "0.26.0"), (), load, {}, "a").group
+              for model in (config, "qwen3-8b", {**config, "num_hidden_layers": 35})]  # fmt: skip
+    assert groups[0] == groups[1] == ("qwen3-8b", "bfloat16")
+    assert groups[2] != groups[0]
 
 
 def test_the_constants_that_dyno_comes_with_name_points_that_are_there(points):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ RECORDED = sorted((ROOT / "boots").glob("*.jsonl"))
 
 @pytest.fixture(scope="module")
 def scorer():
+    sys.path.insert(0, str(ROOT))
     spec = importlib.util.spec_from_file_location("memory_scorer", ROOT / "memory.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.path.remove(str(ROOT))
     return module
 
 
@@ -66,3 +69,14 @@ def test_a_copy_by_another_name_is_not_training(scorer, starts, recorded):
     changed = {**kept, "model": {**kept["model"], "num_hidden_layers": 35}}
     with pytest.raises(SystemExit, match="tells what mine told"):
         scorer.training(starts[0], [*starts, scorer.read(changed)])
+
+
+@pytest.mark.parametrize("altered", [{"kv_cache_tokens": None}, {"kv_cache_bytes": 1}, {"device_used_bytes": 10**9}])
+def test_a_copy_with_a_fact_left_out_or_altered_is_found_too(scorer, starts, recorded, altered):
+    """Altered: by so many bytes more."""
+    facts = recorded[0]["facts"]
+    facts = {**facts, **{name: more and facts[name] + more for name, more in altered.items()}}
+    model = {**recorded[0]["model"], "num_hidden_layers": 35}
+    copied = scorer.read({**recorded[0], "id": "mine", "model": model, "facts": facts})
+    with pytest.raises(SystemExit, match="tells what mine told"):
+        scorer.training(starts[0], [*starts, copied])

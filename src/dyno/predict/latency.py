@@ -170,8 +170,8 @@ def simulated(run: Run, rates: Rates) -> Figures | None:
     setup = run.setup
     tokens = kv_cache.pool(setup).groups[0].tokens
     engine = Engine(setup.max_num_batched_tokens, setup.max_num_seqs, run.blocks, tokens, _blocks_of(setup),
-                    rates.front_s, rates.admit_s / setup.api_servers, rates.prompt_s, rates.turn_s / setup.api_servers,
-                    setup.prefix_caching, _FRONT_VARIES)  # fmt: skip
+                    rates.front_s, rates.admit_s, rates.prompt_s, rates.turn_s / setup.api_servers,
+                    setup.prefix_caching, _FRONT_VARIES, setup.api_servers)  # fmt: skip
     return _figures(run.demand, simulate(run.demand, engine, step_costs))
 
 

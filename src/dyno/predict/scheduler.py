@@ -29,7 +29,7 @@ class Engine:
     `front_s` lies between a client and the scheduler, and `turn_s` more for every answer that is being streamed;
     `front_varies` is by how much, as a share of it, that way is longer or shorter each time. `admit_s` is the API
     server's time for a request, of which no other can have any; `prompt_s` what it takes, for every token of the
-    prompt, to send the first of the answer.
+    prompt, to send the first of the answer. Of several `api_servers` one has a request whole.
     """
 
     max_num_batched_tokens: int
@@ -43,6 +43,7 @@ class Engine:
     turn_s: float = 0.0
     prefix_caching: bool = True
     front_varies: float = 0.0
+    api_servers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +123,17 @@ def simulate(demand: Demand, engine: Engine, costs: Costs) -> Served:
 def _send(state: _State, number: int, at_s: float) -> None:
     """The next requests go out, together."""
     number = min(number, len(state.demand.requests) - state.next_request)
-    admit_s = state.engine.admit_s
+    begins_s = max(at_s, state.server_free_s)
+    together_s = number * state.engine.admit_s / state.engine.api_servers
+    through_s = begins_s + _IN_TURNS * max(together_s, state.engine.admit_s)
     varied = 1 + state.engine.front_varies * (2 * ((0.5 + _GOLDEN * state.next_request) % 1) - 1)
     front_s = varied * (state.engine.front_s + _decoding(state) * state.engine.turn_s)
-    through_s = max(at_s, state.server_free_s) + _IN_TURNS * admit_s * number
     for index in range(state.next_request, state.next_request + number):
         state.sent[index] = at_s
-        through_s += (1 - _IN_TURNS) * admit_s
+        through_s += (1 - _IN_TURNS) * max(together_s, state.engine.admit_s) / number
         state.arriving.append((through_s + front_s, index))
     state.next_request += number
-    state.server_free_s = max(state.server_free_s, through_s)
+    state.server_free_s = begins_s + together_s
 
 
 def _wake(state: _State) -> None:
