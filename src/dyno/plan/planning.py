@@ -249,7 +249,7 @@ def _smaller(question: Question, changes: Sequence[_Change]) -> list[_Change]:
             continue
         setup, memory = _predicted(question, _at(tried, less).args)
         names, change = [name, f"{less.share:g} of the card"], (*change, *less.change)
-        length = kv_cache.longest(setup, memory.kv_cache_bytes)
+        length = kv_cache.longest(setup, memory.first_kv_cache_bytes)
         if 0 < length < setup.max_model_len and not setup.auto_fit:
             names, change = [*names, f"{length} tokens"], (*change, ("max_model_len", length))
         found.append((", ".join(filter(None, names)), change))
@@ -267,7 +267,7 @@ def _kept(question: Question, less: _Less | None) -> tuple[str, ...]:
         return (f"{limit}: gpu_memory_utilization {less.share:g} keeps it, and the largest is told of that",)
     question = _at(question, replace(less, told=False))
     setup, memory = _predicted(question, question.args)
-    length = kv_cache.longest(setup, memory.kv_cache_bytes)
+    length = kv_cache.longest(setup, memory.first_kv_cache_bytes)
     return (f"{limit}: gpu_memory_utilization {less.share:g} would keep it, max_model_len up to {length:,}",)
 
 
